@@ -1,0 +1,1 @@
+//! POSIX ACLs as the kernel keeps them in extended attributes.

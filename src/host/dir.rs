@@ -1,0 +1,1 @@
+//! Directories as descriptors: no path that somebody else controls is walked by name.

@@ -1,0 +1,4 @@
+//! The machine: the only door to it.
+
+pub mod dir;
+pub mod sys;

@@ -1,0 +1,12 @@
+//! The words that the whole program speaks: names, ids, paths and network ranges as types, so that a string is judged
+//! once, at the border, and never again. Pure: no I/O, the same on every platform.
+
+mod account;
+pub mod desired;
+pub mod facts;
+mod net;
+mod path;
+
+pub use account::{AccountName, Gid, IdRange, NameError, Uid};
+pub use net::{Family, PortError, PortRange, PortSet, Protocol};
+pub use path::{AbsPath, PathError};

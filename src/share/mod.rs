@@ -1,0 +1,1 @@
+//! Sharing: ACLs of project trees, written by the account that owns the files.
