@@ -1,4 +1,285 @@
-//! The machine: the only door to it.
+//! The machine, behind two traits: [`Observe`] reads and can't change anything, [`Act`] changes. All else in the program
+//! that touches the system goes through them, so that the engine runs on a machine in memory just as on the real one.
 
+mod command;
+#[cfg(target_os = "linux")]
 pub mod dir;
+pub mod fake;
+#[cfg(target_os = "linux")]
+mod files;
+#[cfg(target_os = "linux")]
+pub mod gather;
+#[cfg(target_os = "linux")]
+mod homes;
+#[cfg(target_os = "linux")]
+mod lock;
+#[cfg(target_os = "linux")]
+mod processes;
 pub mod sys;
+#[cfg(target_os = "linux")]
+mod system;
+pub mod trust;
+pub mod users;
+#[cfg(target_os = "linux")]
+pub mod worker;
+
+pub use command::{Command, CommandError, Program, SYSTEM_PATH};
+#[cfg(target_os = "linux")]
+pub use lock::{Lock, LockError};
+#[cfg(target_os = "linux")]
+pub use system::System;
+
+use crate::{
+    formats::sudoers,
+    model::{
+        AbsPath, AccountName, Family, Gid, IdRange, Uid,
+        desired::Owner,
+        facts::{GroupLine, Person},
+    },
+    share,
+};
+use serde::{Deserialize, Serialize};
+use std::process::Output;
+
+/// A regular file as a value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileState {
+    /// Content.
+    #[serde(with = "bytes_as_text")]
+    pub bytes: Vec<u8>,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: Uid,
+    /// Group.
+    pub gid: Gid,
+}
+
+/// File content in a receipt: text where it is text, else a list of numbers.
+mod bytes_as_text {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Content {
+        Text(String),
+        Bytes(Vec<u8>),
+    }
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => text.serialize(to),
+            Err(_) => bytes.serialize(to),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        Ok(match Content::deserialize(from)? {
+            Content::Text(text) => text.into_bytes(),
+            Content::Bytes(bytes) => bytes,
+        })
+    }
+}
+
+/// A directory as a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DirState {
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: Uid,
+    /// Group.
+    pub gid: Gid,
+}
+
+/// Who must agree with a file's content before it takes its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Validator {
+    /// Nobody.
+    Nobody,
+    /// `visudo -cf`.
+    Visudo,
+    /// `sshd -t -f`.
+    Sshd,
+}
+
+/// A look at the system by one of its programs; each is known to change nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Query {
+    /// `iptables-save -t filter`.
+    FilterTable(Family),
+    /// `ipset save`.
+    Sets,
+    /// `nft list table inet NAME`.
+    NftTable(String),
+    /// `systemctl is-enabled UNIT`.
+    UnitEnabled(String),
+}
+
+/// Why the machine could not be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// A system call failed on a path.
+    #[error("{what} `{path}`: {source}")]
+    Path {
+        /// What was attempted, such as "can't read".
+        what: &'static str,
+        /// On which path.
+        path: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A path is not what it should be.
+    #[error("`{path}` {is}")]
+    Unexpected {
+        /// The path.
+        path: String,
+        /// What is wrong with it.
+        is: String,
+    },
+    /// A program failed.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// Sharing failed.
+    #[error(transparent)]
+    Share(#[from] share::ShareError),
+    /// A child that works as another account failed.
+    #[error("{0}")]
+    Worker(String),
+    /// Only root can look.
+    #[error("{0} can only be read by root")]
+    NeedsRoot(String),
+}
+
+impl HostError {
+    /// An error of a system call on a path.
+    pub fn path(what: &'static str, path: impl std::fmt::Display, source: impl Into<std::io::Error>) -> Self {
+        Self::Path { what, path: path.to_string(), source: source.into() }
+    }
+
+    /// Whether a reader without root's rights would see this.
+    pub fn is_permission(&self) -> bool {
+        match self {
+            Self::Path { source, .. } => source.kind() == std::io::ErrorKind::PermissionDenied,
+            Self::NeedsRoot(_) => true,
+            _ => false,
+        }
+    }
+}
+
+/// Work on files that belong to a human or to the agent, done by a child that has become that account for good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "on")]
+pub enum Shared {
+    /// A project tree.
+    Tree(share::Job),
+    /// One directory on the way to a project.
+    Traverse {
+        /// The directory.
+        dir: AbsPath,
+        /// Who may pass.
+        agent: Uid,
+        /// Whose directory it is.
+        owner: Uid,
+    },
+}
+
+/// What can be seen of the machine.
+pub trait Observe {
+    /// A regular file, or `None` where there is nothing; anything else is an error. Links are not followed.
+    fn file(&self, path: &AbsPath) -> Result<Option<FileState>, HostError>;
+    /// A directory, or `None` where there is nothing; anything else is an error. Links are not followed.
+    fn directory(&self, path: &AbsPath) -> Result<Option<DirState>, HostError>;
+    /// Names in a directory; none where there is no such directory.
+    fn names(&self, path: &AbsPath) -> Result<Vec<String>, HostError>;
+    /// The program that is running now: what is installed.
+    fn program(&self) -> Result<Vec<u8>, HostError>;
+    /// An account by name.
+    fn person(&self, name: &str) -> Result<Option<Person>, HostError>;
+    /// A group by name.
+    fn group(&self, name: &str) -> Result<Option<GroupLine>, HostError>;
+    /// Runs a program that only looks.
+    fn query(&self, query: &Query) -> Result<Output, HostError>;
+    /// The rules of OUTPUT in the filter table, in their order, each without `-A OUTPUT`.
+    fn output_chain(&self, family: Family) -> Result<Vec<String>, HostError>;
+    /// Looks at shared files, as their owner.
+    fn look_at(&self, shared: &Shared) -> Result<share::Report, HostError>;
+}
+
+/// A change of one rule of the OUTPUT chain; positions count from 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Jump {
+    /// Adds a rule at a position.
+    Insert(u32, String),
+    /// Removes the rule at a position.
+    Remove(u32),
+}
+
+/// What can be done to the machine.
+pub trait Act: Observe {
+    /// The same machine, for reading only.
+    fn observe(&self) -> &dyn Observe;
+    /// Writes a file: into a temporary one beside it, checked, synced, renamed.
+    fn write(&mut self, path: &AbsPath, file: &FileState, validator: Validator) -> Result<(), HostError>;
+    /// Removes a file, and what an interrupted [`Act::write`] left beside it.
+    fn remove(&mut self, path: &AbsPath) -> Result<(), HostError>;
+    /// Makes a directory owned by root, or sets the mode of one that is there.
+    fn make_dir(&mut self, path: &AbsPath, mode: u32) -> Result<(), HostError>;
+    /// Removes a directory if it is empty.
+    fn remove_dir(&mut self, path: &AbsPath) -> Result<(), HostError>;
+    /// Runs a program that must succeed.
+    fn run(&mut self, command: &Command) -> Result<(), HostError>;
+    /// Changes a rule of OUTPUT.
+    fn jump(&mut self, family: Family, change: &Jump) -> Result<(), HostError>;
+    /// Makes a home from a skeleton, closed until it is whole, then given to its owner.
+    fn make_home(&mut self, path: &AbsPath, uid: Uid, gid: Gid) -> Result<(), HostError>;
+    /// Removes a home and what the account left in temporary directories, mail and cron spools.
+    fn remove_home(&mut self, path: &AbsPath, uid: Uid, name: &str) -> Result<(), HostError>;
+    /// Kills every process with one of these uids.
+    fn end_processes(&mut self, uid: Uid, sub_uids: &[IdRange]) -> Result<(), HostError>;
+    /// Opens shared files to the agent, as their owner; what was there before goes into `record` first.
+    fn open_to_agent(&mut self, shared: &Shared, record: &AbsPath) -> Result<share::Report, HostError>;
+    /// Takes the agent's access back, as their owner; files of the agent are handed over first.
+    fn close_to_agent(&mut self, shared: &Shared, human: Option<&Owner>, record: &AbsPath)
+    -> Result<share::Report, HostError>;
+}
+
+/// Where the program, its policy and its state live.
+pub mod places {
+    use super::{AbsPath, AccountName, sudoers};
+
+    /// The root-owned copy that sudoers and the service name.
+    pub const PROGRAM: &str = "/usr/local/bin/agentuser";
+    /// The policy.
+    pub const POLICY: &str = "/etc/agentuser/policy.yaml";
+    /// Receipts and records.
+    pub const STATE: &str = "/var/lib/agentuser";
+    /// What is gone at the next boot.
+    pub const RUNTIME: &str = "/run/agentuser";
+
+    /// The state of one agent.
+    pub fn state(agent: &AccountName) -> AbsPath {
+        fixed(STATE).join(agent.as_str())
+    }
+
+    /// The state that all agents share. An agent can't take the name: it is a reserved word of the policy.
+    pub fn machine_state() -> AbsPath {
+        fixed(STATE).join("machine")
+    }
+
+    /// The sudoers drop-in of one agent.
+    pub fn sudoers(agent: &AccountName) -> AbsPath {
+        fixed(sudoers::DIRECTORY).join(&format!("agentuser-{agent}"))
+    }
+
+    /// Says for which boot and network namespace an agent's rules were put in force.
+    pub fn stamp(agent: &AccountName) -> AbsPath {
+        fixed(RUNTIME).join(&format!("{agent}.loaded"))
+    }
+
+    /// One of the fixed paths as a path.
+    pub fn fixed(path: &'static str) -> AbsPath {
+        AbsPath::fixed(path)
+    }
+}

@@ -1,28 +1,18 @@
 //! System calls that no safe crate offers, and nothing else: the only unsafe code of the program.
 //!
 //! Each function is a thin, safe form of one call; decisions live with the callers.
+#![cfg(target_os = "linux")]
 #![expect(unsafe_code, reason = "raw system calls; each block says why it is sound")]
 
 use std::{ffi::CStr, io};
 
 /// The result of a system call that answers -1 on failure.
-#[cfg(target_os = "linux")]
 fn checked(answer: libc::c_long) -> io::Result<usize> {
     usize::try_from(answer).map_err(|_| io::Error::last_os_error())
 }
 
-/// Sets `PATH` for libraries that look programs up by name, as the `iptables` crate does.
-///
-/// To be called first thing in `main`, while the process has one thread.
-pub fn set_path(value: &CStr) {
-    // SAFETY: setenv(3) is unsafe only against other threads that use the environment; the caller has none yet.
-    // Both strings are NUL-terminated, and setenv copies them.
-    let _ = unsafe { libc::setenv(c"PATH".as_ptr(), value.as_ptr(), 1) };
-}
-
 /// Gives this process a new, empty session keyring, so that the one which sudo handed on is out of reach
 /// (keyctl(2), `KEYCTL_JOIN_SESSION_KEYRING`).
-#[cfg(target_os = "linux")]
 pub fn join_new_session_keyring() -> io::Result<()> {
     const KEYCTL_JOIN_SESSION_KEYRING: libc::c_long = 1;
     let anonymous: *const libc::c_char = std::ptr::null();
@@ -31,14 +21,12 @@ pub fn join_new_session_keyring() -> io::Result<()> {
 }
 
 /// Marks every descriptor from `first` on close-on-exec (close_range(2)); on old kernels answers `ENOSYS`.
-#[cfg(target_os = "linux")]
 pub fn close_on_exec_from(first: u32) -> io::Result<()> {
     // SAFETY: only flags of our own descriptors change; none is closed under somebody who uses it.
     checked(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) }).map(drop)
 }
 
 /// `struct xattr_args` of setxattrat(2) and getxattrat(2).
-#[cfg(target_os = "linux")]
 #[repr(C, align(8))]
 struct XattrArgs {
     value: u64,
@@ -46,16 +34,12 @@ struct XattrArgs {
     flags: u32,
 }
 
-#[cfg(target_os = "linux")]
 const SYS_SETXATTRAT: libc::c_long = 463;
-#[cfg(target_os = "linux")]
 const SYS_GETXATTRAT: libc::c_long = 464;
-#[cfg(target_os = "linux")]
 const SYS_REMOVEXATTRAT: libc::c_long = 466;
 
 /// Sets an extended attribute of `name` in the directory `dir`, or of `dir` itself where `name` is empty; a symbolic
 /// link is never followed. Linux 6.13; older kernels answer `ENOSYS`.
-#[cfg(target_os = "linux")]
 pub fn setxattrat(dir: std::os::fd::BorrowedFd<'_>, name: &CStr, attribute: &CStr, value: &[u8]) -> io::Result<()> {
     use std::os::fd::AsRawFd;
     let size = u32::try_from(value.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
@@ -79,7 +63,6 @@ pub fn setxattrat(dir: std::os::fd::BorrowedFd<'_>, name: &CStr, attribute: &CSt
 
 /// Reads an extended attribute of `name` in the directory `dir` into `buffer`, and answers its length; an empty `name`
 /// stands for `dir` itself, and a symbolic link is never followed. Linux 6.13; older kernels answer `ENOSYS`.
-#[cfg(target_os = "linux")]
 pub fn getxattrat(
     dir: std::os::fd::BorrowedFd<'_>,
     name: &CStr,
@@ -106,7 +89,6 @@ pub fn getxattrat(
 
 /// Removes an extended attribute of `name` in the directory `dir`, or of `dir` itself where `name` is empty; a symbolic
 /// link is never followed. Linux 6.13; older kernels answer `ENOSYS`.
-#[cfg(target_os = "linux")]
 pub fn removexattrat(dir: std::os::fd::BorrowedFd<'_>, name: &CStr, attribute: &CStr) -> io::Result<()> {
     use std::os::fd::AsRawFd;
     let flags = libc::AT_SYMLINK_NOFOLLOW | if name.is_empty() { libc::AT_EMPTY_PATH } else { 0 };

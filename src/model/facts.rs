@@ -1,1 +1,104 @@
-//! placeholder, replaced by the next commit
+//! What is true of this machine, gathered once and handed to the planner, which looks at nothing else.
+
+use super::{AbsPath, AccountName, Gid, IdRange, Uid};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A line of passwd(5).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Person {
+    /// Login name.
+    pub name: String,
+    /// User id.
+    pub uid: Uid,
+    /// Primary group.
+    pub gid: Gid,
+    /// The comment field.
+    pub gecos: String,
+    /// Home directory.
+    pub home: String,
+    /// Login shell.
+    pub shell: String,
+}
+
+/// A line of group(5).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupLine {
+    /// Group name.
+    pub name: String,
+    /// Group id.
+    pub gid: Gid,
+    /// Supplementary members by name.
+    pub members: Vec<String>,
+}
+
+/// What a directory on the way to a project is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DirFact {
+    /// Its owner.
+    pub owner: Uid,
+    /// Permission bits; under a POSIX ACL the middle three are its mask.
+    pub mode: u32,
+}
+
+/// An agent that a receipt on this machine tells of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownAgent {
+    /// Its user id.
+    pub uid: Uid,
+    /// Its group id.
+    pub gid: Gid,
+    /// The ownership marker in its comment field.
+    pub marker: String,
+}
+
+/// How a service that starts programs at set times decides who may use it: crontab(1), at(1).
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum Denial {
+    /// Nothing to do: it is not installed, or lets in only those that it names.
+    #[default]
+    Unneeded,
+    /// A deny file is there, or may be made without opening the service to anybody.
+    AddTo(AbsPath),
+    /// An allow file names the account itself.
+    Allowed(AbsPath),
+}
+
+/// What is true of this machine.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// Ids in use, in any database.
+    pub uids: BTreeSet<u32>,
+    /// Group ids in use.
+    pub gids: BTreeSet<u32>,
+    /// The range for system accounts of login.defs(5).
+    pub system_ids: Option<IdRange>,
+    /// The humans of the policy, by login name.
+    pub humans: BTreeMap<String, Person>,
+    /// Agents with a receipt.
+    pub agents: BTreeMap<AccountName, KnownAgent>,
+    /// Sub-uid ranges by login name, from subuid(5).
+    pub sub_uids: BTreeMap<String, Vec<IdRange>>,
+    /// Names of groups that exist.
+    pub groups: BTreeSet<String>,
+    /// Directories that were looked at; `None` where there is none, or something else.
+    pub dirs: BTreeMap<AbsPath, Option<DirFact>>,
+    /// systemd is the service manager.
+    pub systemd: bool,
+    /// nft(8) is installed.
+    pub nft: bool,
+    /// The kernel has IPv6.
+    pub ipv6: bool,
+    /// crontab(1).
+    pub cron: BTreeMap<AccountName, Denial>,
+    /// at(1).
+    pub at: BTreeMap<AccountName, Denial>,
+    /// sshd is installed and reads `/etc/ssh/sshd_config.d/*.conf`; `None` where there is no sshd.
+    pub sshd_reads_drop_ins: Option<bool>,
+    /// sudoers(5) includes `/etc/sudoers.d`.
+    pub sudo_reads_drop_ins: bool,
+    /// Programs that are needed and missing, with the package of Debian that has each.
+    pub missing: Vec<(&'static str, &'static str)>,
+    /// Fresh random text for an ownership marker.
+    pub nonce: String,
+}

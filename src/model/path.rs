@@ -30,6 +30,12 @@ impl AbsPath {
         Self("/".into())
     }
 
+    /// A path that stands in the program's own text, in normal form.
+    pub(crate) fn fixed(path: &'static str) -> Self {
+        debug_assert!(Self::try_from(path.to_owned()).is_ok());
+        Self(path.to_owned())
+    }
+
     /// The path as text.
     pub fn as_str(&self) -> &str {
         &self.0

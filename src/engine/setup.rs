@@ -1,0 +1,135 @@
+//! Puts a plan in force, with a receipt on the disk before each change.
+
+use super::{Entry, Plan, Progress, Receipt, State, report::check};
+use crate::{
+    host::{Act, HostError},
+    step::{AnyStep, Check, Step, StepError},
+};
+
+/// Why a plan could not be put in force. What was done is in the receipt: a second setup goes on from there, and teardown
+/// takes it back.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// Something else stands where a step would be made. Nothing was changed.
+    #[error("{title}: {what}")]
+    Foreign {
+        /// The step's title.
+        title: String,
+        /// What stands there.
+        what: String,
+    },
+    /// A step could not be looked at. Nothing was changed.
+    #[error("{title}: can't be checked: {why}")]
+    Unknown {
+        /// The step's title.
+        title: String,
+        /// The reason.
+        why: String,
+    },
+    /// A step failed.
+    #[error(transparent)]
+    Step(#[from] StepError),
+    /// A step ran without an error and the system still differs.
+    #[error("{title}: was applied, and still differs: {differences}")]
+    NotInForce {
+        /// The step's title.
+        title: String,
+        /// In what.
+        differences: String,
+    },
+    /// The receipt could not be read or written.
+    #[error("the receipt: {0}")]
+    Receipt(#[source] HostError),
+}
+
+/// Puts a plan in force, and answers how many steps changed something.
+///
+/// Entries of the receipt that the plan no longer has are reverted first, the last one first.
+pub fn setup(plan: &Plan, machine: &mut dyn Act, progress: &mut dyn Progress) -> Result<usize, SetupError> {
+    let mut receipt = Receipt::load(&plan.scope, machine.observe()).map_err(SetupError::Receipt)?;
+    refuse_what_is_foreign(plan, &receipt, machine)?;
+    let mut changed = revert_left_overs(plan, &mut receipt, machine, progress)?;
+    for step in &plan.steps {
+        changed += usize::from(take(step, plan, &mut receipt, machine, progress)?);
+    }
+    Ok(changed)
+}
+
+fn refuse_what_is_foreign(plan: &Plan, receipt: &Receipt, machine: &dyn Act) -> Result<(), SetupError> {
+    for step in &plan.steps {
+        let title = || step.describe().title;
+        match check(step, receipt, machine.observe()) {
+            Check::Foreign(what) => return Err(SetupError::Foreign { title: title(), what }),
+            Check::Unknown(why) => return Err(SetupError::Unknown { title: title(), why }),
+            Check::Satisfied | Check::Missing | Check::Drifted(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn revert_left_overs(
+    plan: &Plan,
+    receipt: &mut Receipt,
+    machine: &mut dyn Act,
+    progress: &mut dyn Progress,
+) -> Result<usize, SetupError> {
+    let in_plan = |id: &String| plan.steps.iter().any(|step| step.id() == *id);
+    let stale: Vec<_> = receipt.entries.iter().filter(|entry| !in_plan(&entry.step.id())).cloned().collect();
+    for entry in stale.iter().rev() {
+        let description = entry.step.describe();
+        progress.begin(&description);
+        let notes = entry.step.revert(&entry.undo, machine).map_err(|source| failed(&entry.step, source))?;
+        notes.iter().for_each(|note| progress.note(note));
+        receipt.remove(&entry.step.id());
+        receipt.store(&plan.scope, machine).map_err(SetupError::Receipt)?;
+        progress.done(&description);
+    }
+    Ok(stale.len())
+}
+
+/// Takes one step where the system differs, and answers whether it did.
+fn take(
+    step: &AnyStep,
+    plan: &Plan,
+    receipt: &mut Receipt,
+    machine: &mut dyn Act,
+    progress: &mut dyn Progress,
+) -> Result<bool, SetupError> {
+    let description = step.describe();
+    let store = |receipt: &Receipt, machine: &mut dyn Act| receipt.store(&plan.scope, machine).map_err(SetupError::Receipt);
+    let known = receipt.entry(&step.id()).cloned();
+    if check(step, receipt, machine.observe()) == Check::Satisfied {
+        // The same id with another content that is already so: the receipt follows.
+        if let Some(entry) = known.filter(|entry| entry.step != *step) {
+            receipt.put(Entry { step: step.clone(), ..entry });
+            store(receipt, machine)?;
+        }
+        return Ok(false);
+    }
+    progress.begin(&description);
+    let undo = match known {
+        Some(entry) => entry.undo,
+        None => step.capture(machine.observe()).map_err(|source| failed(step, source))?,
+    };
+    receipt.put(Entry { step: step.clone(), undo: undo.clone(), state: State::Applying });
+    store(receipt, machine)?;
+    step.apply(machine).map_err(|source| failed(step, source))?;
+    match step.check(machine.observe()).map_err(|source| failed(step, source))? {
+        Check::Satisfied => {}
+        Check::Missing => return Err(not_in_force(step, "nothing of it is there".into())),
+        Check::Drifted(differences) => return Err(not_in_force(step, differences.join("; "))),
+        Check::Foreign(what) | Check::Unknown(what) => return Err(not_in_force(step, what)),
+    }
+    receipt.put(Entry { step: step.clone(), undo, state: State::Applied });
+    store(receipt, machine)?;
+    progress.done(&description);
+    Ok(true)
+}
+
+fn failed(step: &AnyStep, source: HostError) -> SetupError {
+    StepError { title: step.describe().title, source }.into()
+}
+
+fn not_in_force(step: &AnyStep, differences: String) -> SetupError {
+    SetupError::NotInForce { title: step.describe().title, differences }
+}

@@ -1,0 +1,65 @@
+//! Takes back what a receipt tells of, the last step first.
+
+use super::{Progress, Receipt, Scope};
+use crate::{
+    host::{Act, HostError, places},
+    step::{Step, StepError},
+};
+
+/// Why not all could be taken back. What failed stays in the receipt: a second teardown tries again.
+#[derive(Debug, thiserror::Error)]
+pub enum TeardownError {
+    /// The receipt could not be read or written.
+    #[error("the receipt: {0}")]
+    Receipt(#[source] HostError),
+    /// Some steps failed; the others were taken back all the same.
+    #[error("{} could not be undone: {}", count(.0), .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Steps(Vec<StepError>),
+}
+
+fn count(errors: &[StepError]) -> String {
+    match errors.len() {
+        1 => "one step".into(),
+        n => format!("{n} steps"),
+    }
+}
+
+/// Takes back all steps of a scope, and answers how many there were. A step that fails does not stop the others.
+pub fn teardown(scope: &Scope, machine: &mut dyn Act, progress: &mut dyn Progress) -> Result<usize, TeardownError> {
+    let mut receipt = Receipt::load(scope, machine.observe()).map_err(TeardownError::Receipt)?;
+    // The way in goes first, whatever was added after it; within a layer, the last step first.
+    let mut entries = receipt.entries.clone();
+    entries.sort_by_key(|entry| entry.step.describe().layer);
+    let mut failures = Vec::new();
+    for entry in entries.iter().rev() {
+        let description = entry.step.describe();
+        progress.begin(&description);
+        match entry.step.revert(&entry.undo, machine) {
+            Ok(notes) => {
+                notes.iter().for_each(|note| progress.note(note));
+                receipt.remove(&entry.step.id());
+                receipt.store(scope, machine).map_err(TeardownError::Receipt)?;
+                progress.done(&description);
+            }
+            Err(source) => failures.push(StepError { title: description.title, source }),
+        }
+    }
+    if !failures.is_empty() {
+        return Err(TeardownError::Steps(failures));
+    }
+    sweep(scope, machine).map_err(TeardownError::Receipt)?;
+    Ok(entries.len())
+}
+
+/// Removes the directories of the state, once they are empty.
+fn sweep(scope: &Scope, machine: &mut dyn Act) -> Result<(), HostError> {
+    if let Scope::Agent(name) = scope {
+        machine.remove(&places::stamp(name))?;
+    }
+    for dir in [scope.state(), places::fixed(places::STATE), places::fixed(places::RUNTIME)] {
+        if machine.directory(&dir)?.is_some() && machine.names(&dir)?.is_empty() {
+            machine.remove_dir(&dir)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,65 @@
+//! The rendered chains are pinned by snapshots; that they read back as rendered is shown on text as iptables-save prints it.
+
+use super::*;
+use crate::model::{IdRange, desired::Destinations};
+
+pub(crate) fn firewall() -> Firewall {
+    let nets = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+    let ports = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+    Firewall {
+        uid: Uid(997),
+        sub_uids: vec![IdRange { first: 100_000, last: 165_535 }],
+        outbound_allowed: false,
+        inbound: Inbound::Loopback,
+        deny: vec![Destinations { ports: None, nets: nets(&["169.254.169.254/32", "fd00:ec2::254/128"]) }],
+        allow: vec![
+            Destinations { ports: None, nets: nets(&["203.0.113.0/24"]) },
+            Destinations { ports: Some(ports(&["443", "53/udp"])), nets: nets(&["192.0.2.0/24", "2001:db8::/32"]) },
+        ],
+        loopback: ports(&["5432", "8000-8099", "53/udp"]),
+    }
+}
+
+#[test]
+fn rendered_v4() {
+    insta::assert_snapshot!(render(&firewall(), Family::V4));
+}
+
+#[test]
+fn rendered_v6() {
+    insta::assert_snapshot!(render(&firewall(), Family::V6));
+}
+
+#[test]
+fn an_open_policy_still_guards_loopback() {
+    let open = Firewall { outbound_allowed: true, inbound: Inbound::Any, allow: vec![], ..firewall() };
+    let rules = parse(&render(&open, Family::V4), Uid(997)).rules;
+    let place = |rule: &str| rules.iter().position(|r| *r == normal(rule)).unwrap();
+    assert!(place("AU_997 -o lo -j AU_997_NO") < place("AU_997 -j ACCEPT"));
+}
+
+#[test]
+fn order_of_options_does_not_count_but_their_words_do() {
+    let a = "AU_1 -o lo -p tcp -m connmark ! --mark 0x1/0xff -m conntrack --ctdir REPLY -j ACCEPT";
+    let b = "AU_1 -o lo -p tcp -m tcp -m conntrack --ctdir REPLY -m connmark ! --mark 0x1/0xff -j ACCEPT";
+    assert_eq!(normal(a), normal(b));
+    assert_ne!(normal(a), normal(&b.replace("! ", "")));
+    assert_ne!(normal(a), normal(&b.replace("REPLY", "ORIGINAL")));
+}
+
+#[test]
+fn reads_its_own_chains_among_others() {
+    let text = "*filter\n:INPUT ACCEPT [1:2]\n:AU_997 - [0:0]\n:AU_9970 - [0:0]\n:AU_997_NO - [0:0]\n\
+                -A OUTPUT -m owner --uid-owner 997 -j AU_997\n-A AU_9970 -j ACCEPT\n-A AU_997_NO -j DROP\n-A AU_997 -j AU_997_NO\nCOMMIT\n";
+    let chains = parse(text, Uid(997));
+    assert_eq!(chains.names, ["AU_997", "AU_997_NO"]);
+    assert_eq!(chains.rules, [normal("AU_997 -j AU_997_NO"), normal("AU_997_NO -j DROP")]);
+}
+
+#[test]
+fn port_lists_keep_to_the_limit_of_multiport() {
+    let ranges = (0..20).map(|i| PortRange { protocol: Protocol::Tcp, first: 10 * i + 1, last: 10 * i + 2 });
+    let lists = multiport(ranges);
+    assert_eq!(lists.len(), 3);
+    assert!(lists.iter().all(|list| list.split([',', ':']).count() <= 15));
+}

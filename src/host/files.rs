@@ -1,0 +1,110 @@
+//! Files of the system, which only root writes: read without following links, replaced as a whole.
+
+use super::{Command, DirState, FileState, HostError, Program, Validator};
+use crate::model::{AbsPath, Gid, Uid};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, fchmod, fchown, fsync, open, rename, stat, statat};
+use std::{
+    fs::File,
+    io::{Read, Write},
+    os::fd::AsFd,
+};
+
+/// Reads a regular file; `None` where there is nothing.
+pub(super) fn read(path: &AbsPath) -> Result<Option<FileState>, HostError> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match open(path.as_str(), flags, Mode::empty()) {
+        Ok(file) => file,
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Ok(None),
+        Err(rustix::io::Errno::LOOP) => {
+            return Err(HostError::Unexpected { path: path.to_string(), is: "is a symbolic link".into() });
+        }
+        Err(errno) => return Err(HostError::path("can't read", path, errno)),
+    };
+    let error = |source: std::io::Error| HostError::path("can't read", path, source);
+    let is = rustix::fs::fstat(&file).map_err(|errno| error(errno.into()))?;
+    if FileType::from_raw_mode(is.st_mode) != FileType::RegularFile {
+        return Err(HostError::Unexpected { path: path.to_string(), is: "is not a regular file".into() });
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(is.st_size).unwrap_or_default());
+    File::from(file).read_to_end(&mut bytes).map_err(error)?;
+    Ok(Some(FileState { bytes, mode: is.st_mode & 0o7777, uid: Uid(is.st_uid), gid: Gid(is.st_gid) }))
+}
+
+/// Looks at a directory; `None` where there is nothing.
+pub(super) fn directory(path: &AbsPath) -> Result<Option<DirState>, HostError> {
+    match statat(rustix::fs::CWD, path.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(is) if FileType::from_raw_mode(is.st_mode) == FileType::Directory => {
+            Ok(Some(DirState { mode: is.st_mode & 0o7777, uid: Uid(is.st_uid), gid: Gid(is.st_gid) }))
+        }
+        Ok(_) => Err(HostError::Unexpected { path: path.to_string(), is: "is not a directory".into() }),
+        Err(rustix::io::Errno::NOENT) => Ok(None),
+        Err(errno) => Err(HostError::path("can't look at", path, errno)),
+    }
+}
+
+/// The file beside `path` that [`write`] fills. sudo ignores it for its dot, sshd for its ending.
+fn beside(path: &AbsPath) -> AbsPath {
+    let name = format!(".{}.agentuser-new", path.name());
+    path.parent().unwrap_or_else(AbsPath::root).join(&name)
+}
+
+/// Replaces a file: a new one beside it, on the disk, checked, renamed over it.
+pub(super) fn write(path: &AbsPath, file: &FileState, validator: Validator) -> Result<(), HostError> {
+    let new = beside(path);
+    let error = |source: std::io::Error| HostError::path("can't write", path, source);
+    unlink(&new)?;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut to = File::from(open(new.as_str(), flags, Mode::from(0o600)).map_err(|errno| error(errno.into()))?);
+    let filled = to.write_all(&file.bytes).and_then(|()| {
+        fchown(to.as_fd(), Some(rustix::fs::Uid::from_raw(file.uid.0)), Some(rustix::fs::Gid::from_raw(file.gid.0)))?;
+        fchmod(to.as_fd(), Mode::from(file.mode))?;
+        Ok(fsync(to.as_fd())?)
+    });
+    let checked = filled.map_err(error).and_then(|()| validate(&new, validator));
+    if checked.is_err() {
+        unlink(&new)?;
+    }
+    checked?;
+    rename(new.as_str(), path.as_str()).map_err(|errno| error(errno.into()))?;
+    sync_parent(path)
+}
+
+fn validate(new: &AbsPath, validator: Validator) -> Result<(), HostError> {
+    let command = match validator {
+        Validator::Nobody => return Ok(()),
+        Validator::Visudo => Command::new(Program::Visudo, ["-cf", new.as_str()]),
+        Validator::Sshd => Command::new(Program::Sshd, ["-t", "-f", new.as_str()]),
+    };
+    let output = command.output()?;
+    // sshd -t also fails where the machine lacks host keys or /run/sshd; only a fault in the file concerns us.
+    let names_the_file = String::from_utf8_lossy(&output.stderr).contains(new.as_str());
+    if validator == Validator::Sshd && !names_the_file {
+        return Ok(());
+    }
+    command.expect_success(output)?;
+    Ok(())
+}
+
+/// Removes a file and what an interrupted [`write`] left beside it.
+pub(super) fn remove(path: &AbsPath) -> Result<(), HostError> {
+    if path.parent().is_some_and(|dir| stat(dir.as_str()).is_err()) {
+        return Ok(());
+    }
+    unlink(&beside(path))?;
+    unlink(path)?;
+    sync_parent(path)
+}
+
+fn unlink(path: &AbsPath) -> Result<(), HostError> {
+    match rustix::fs::unlink(path.as_str()) {
+        Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+        Err(errno) => Err(HostError::path("can't remove", path, errno)),
+    }
+}
+
+fn sync_parent(path: &AbsPath) -> Result<(), HostError> {
+    let dir = path.parent().unwrap_or_else(AbsPath::root);
+    let error = |errno| HostError::path("can't write", &dir, errno);
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    fsync(open(dir.as_str(), flags, Mode::empty()).map_err(error)?).map_err(error)
+}

@@ -1,0 +1,163 @@
+//! Gathers the facts of this machine for the planner.
+
+use super::{HostError, Observe, Program, users};
+use crate::{
+    engine::{Receipt, Scope},
+    formats::{accounts, sudoers},
+    model::{
+        AbsPath, AccountName, Uid,
+        facts::{Denial, DirFact, Facts, KnownAgent},
+    },
+    policy::Policy,
+    step::AnyStep,
+};
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    os::unix::fs::MetadataExt,
+    path::Path,
+};
+
+/// Programs without which nothing works, with Debian's package of each.
+const NEEDED: [(Program, &str); 10] = [
+    (Program::Useradd, "passwd"),
+    (Program::Userdel, "passwd"),
+    (Program::Groupadd, "passwd"),
+    (Program::Iptables, "iptables"),
+    (Program::IptablesSave, "iptables"),
+    (Program::IptablesRestore, "iptables"),
+    (Program::Ip6tables, "iptables"),
+    (Program::Ipset, "ipset"),
+    (Program::Sudo, "sudo"),
+    (Program::Visudo, "sudo"),
+];
+
+/// The facts that a policy asks for. Without root's rights the agents are told by their accounts, not by receipts.
+pub fn facts(policy: &Policy, machine: &dyn Observe) -> Result<Facts, HostError> {
+    let passwd = text("/etc/passwd")?;
+    let group = text("/etc/group")?;
+    let mut facts = Facts {
+        uids: passwd.lines().filter_map(accounts::person).map(|person| person.uid.0).collect(),
+        gids: group.lines().filter_map(accounts::group).map(|group| group.gid.0).collect(),
+        groups: group.lines().filter_map(accounts::group).map(|group| group.name).collect(),
+        system_ids: Some(accounts::system_ids(&text("/etc/login.defs").unwrap_or_default())),
+        systemd: Path::new("/run/systemd/system").is_dir(),
+        nft: Program::Nft.path().is_some(),
+        ipv6: Path::new("/proc/net/if_inet6").exists(),
+        sudo_reads_drop_ins: text("/etc/sudoers").map_or(true, |text| sudoers::includes_drop_ins(&text)),
+        sshd_reads_drop_ins: Program::Sshd.path().map(|_| {
+            let main = text("/etc/ssh/sshd_config").unwrap_or_default();
+            includes_sshd_drop_ins(&main)
+        }),
+        missing: NEEDED.iter().filter(|(program, _)| program.path().is_none()).map(|(p, package)| (p.name(), *package)).collect(),
+        nonce: nonce()?,
+        ..Facts::default()
+    };
+    for (owner, range) in accounts::sub_ids(&text("/etc/subuid").unwrap_or_default()) {
+        facts.sub_uids.entry(owner.to_owned()).or_default().push(range);
+    }
+    for (name, agent) in &policy.agents {
+        let human = agent.human.as_str();
+        if let Some(person) = users::person(human)? {
+            facts.humans.insert(human.to_owned(), person);
+        }
+        for project in &agent.projects {
+            for dir in std::iter::once(project.path.clone()).chain(project.path.ancestors()) {
+                facts.dirs.entry(dir).or_insert_with_key(look);
+            }
+        }
+        facts.cron.insert(name.clone(), denial(name, "cron", Program::Crontab));
+        facts.at.insert(name.clone(), denial(name, "at", Program::At));
+    }
+    for name in known_names(machine, policy)? {
+        if let Some(known) = known(&name, machine)? {
+            facts.agents.insert(name, known);
+        }
+    }
+    Ok(facts)
+}
+
+fn text(path: &str) -> Result<String, HostError> {
+    let bytes = fs::read(path).map_err(|error| HostError::path("can't read", path, error))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Names of agents that have a state directory, and those of the policy.
+fn known_names(machine: &dyn Observe, policy: &Policy) -> Result<Vec<AccountName>, HostError> {
+    let mut names: Vec<AccountName> = policy.agents.keys().cloned().collect();
+    names.extend(machine.names(&super::places::fixed(super::places::STATE))?.iter().filter_map(|name| name.parse().ok()));
+    names.sort();
+    names.dedup();
+    Ok(names)
+}
+
+/// What a receipt, or without the right to read it the account itself, tells of an agent.
+fn known(name: &AccountName, machine: &dyn Observe) -> Result<Option<KnownAgent>, HostError> {
+    match Receipt::load(&Scope::Agent(name.clone()), machine) {
+        Ok(receipt) => {
+            let mut group = None;
+            for entry in &receipt.entries {
+                match &entry.step {
+                    AnyStep::Account(account) => {
+                        let marker = account.marker.clone();
+                        return Ok(Some(KnownAgent { uid: account.uid, gid: account.gid, marker }));
+                    }
+                    AnyStep::Group(step) => group = Some(step.gid),
+                    _ => {}
+                }
+            }
+            // Interrupted after the group and before the account: the id is ours, no marker was used yet.
+            let marker = format!("agentuser {name} {}", nonce()?);
+            Ok(group.map(|gid| KnownAgent { uid: Uid(gid.0), gid, marker }))
+        }
+        Err(error) if error.is_permission() => {
+            let person = users::person(name.as_str())?;
+            let ours = |gecos: &str| gecos.starts_with(&format!("agentuser {name} of "));
+            Ok(person.filter(|person| ours(&person.gecos)).map(|person| KnownAgent {
+                uid: person.uid,
+                gid: person.gid,
+                marker: person.gecos,
+            }))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// What a directory on the way to a project is; links are not followed.
+fn look(path: &AbsPath) -> Option<DirFact> {
+    let is = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_dir)?;
+    Some(DirFact { owner: Uid(is.uid()), mode: is.mode() & 0o7777 })
+}
+
+/// crontab(1) and at(1): where an allow file exists, only those in it may; else all but those in the deny file. Where
+/// neither exists, Debian's cron lets everybody in, and at lets nobody but root in, so a deny file for at would open it.
+fn denial(name: &AccountName, service: &str, program: Program) -> Denial {
+    if program.path().is_none() {
+        return Denial::Unneeded;
+    }
+    let path = |kind: &str| AbsPath::fixed("/etc").join(&format!("{service}.{kind}"));
+    let (allow, deny) = (path("allow"), path("deny"));
+    if let Ok(text) = text(allow.as_str()) {
+        let listed = text.lines().any(|line| line.trim() == name.as_str());
+        return if listed { Denial::Allowed(allow) } else { Denial::Unneeded };
+    }
+    let debians_cron = program == Program::Crontab && Path::new("/etc/debian_version").exists();
+    if deny.as_path().exists() || debians_cron { Denial::AddTo(deny) } else { Denial::Unneeded }
+}
+
+/// Whether sshd_config(5) text includes the directory of drop-ins.
+fn includes_sshd_drop_ins(text: &str) -> bool {
+    text.lines().any(|line| {
+        let mut words = line.split_ascii_whitespace();
+        words.next().is_some_and(|word| word.eq_ignore_ascii_case("include"))
+            && words.any(|word| word == "/etc/ssh/sshd_config.d/*.conf")
+    })
+}
+
+/// Sixteen hexadecimal digits that nobody can guess.
+fn nonce() -> Result<String, HostError> {
+    let mut bytes = [0; 8];
+    let read = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
+    read.map_err(|error: io::Error| HostError::path("can't read", "/dev/urandom", error))?;
+    Ok(format!("{:016x}", u64::from_ne_bytes(bytes)))
+}

@@ -1,0 +1,52 @@
+//! Ending every process of an account: by the account itself, all at once, then by root, one by one.
+
+use super::{HostError, worker};
+use crate::model::{IdRange, Uid};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use std::{fs, time::Duration};
+
+/// Kills every process whose real, effective, saved or filesystem uid is `uid` or lies in `sub_uids`.
+///
+/// A child that has become the account signals all of its processes in one call (kill(2) with -1), which no fork bomb
+/// outruns; what is left, such as sub-uids, is killed through pidfds after a second look.
+pub(super) fn end(uid: Uid, sub_uids: &[IdRange]) -> Result<(), HostError> {
+    let ours = |id: u32| id == uid.0 || sub_uids.iter().any(|range| range.contains(id));
+    for round in 0..100 {
+        let left: Vec<i32> = alive().into_iter().filter(|(_, ids)| ids.iter().any(|id| ours(*id))).map(|(pid, _)| pid).collect();
+        if left.is_empty() {
+            return Ok(());
+        }
+        if round % 10 == 0 {
+            worker::kill_all(uid)?;
+        }
+        for pid in left {
+            kill(pid, &ours);
+        }
+        std::thread::sleep(Duration::from_millis(if round < 10 { 2 } else { 50 }));
+    }
+    Err(HostError::Unexpected { path: format!("uid {uid}"), is: "still has processes after five seconds".into() })
+}
+
+fn kill(pid: i32, ours: &impl Fn(u32) -> bool) {
+    let Some(fd) = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else { return };
+    // The number may have gone to another process before the pidfd was opened; now it can't any more.
+    if ids(pid).is_some_and(|ids| ids.iter().any(|id| ours(*id))) {
+        let _ = pidfd_send_signal(&fd, Signal::KILL);
+    }
+}
+
+/// Pids and uids of the processes that run.
+fn alive() -> Vec<(i32, Vec<u32>)> {
+    let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
+    pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter_map(|pid| Some((pid, ids(pid)?))).collect()
+}
+
+/// The four uids of a process that is not a zombie.
+fn ids(pid: i32) -> Option<Vec<u32>> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+    if field("State:").is_some_and(|state| matches!(state.trim_start().as_bytes().first(), Some(b'Z' | b'X'))) {
+        return None;
+    }
+    Some(field("Uid:")?.split_ascii_whitespace().filter_map(|id| id.parse().ok()).collect())
+}

@@ -1,0 +1,280 @@
+//! The real machine.
+
+use super::{
+    Act, Command, CommandError, DirState, FileState, HostError, Jump, Observe, Program, Query, Shared, Validator,
+    dir::{self, Dir},
+    files, homes, processes, users,
+    worker::{self, Identity, Task},
+};
+use crate::{
+    formats::accounts,
+    model::{
+        AbsPath, Family, Gid, IdRange, Uid,
+        desired::Owner,
+        facts::{GroupLine, Person},
+    },
+    share::{self, Prior, Report},
+};
+use rustix::fs::{Mode, chmod, mkdir, rmdir};
+use std::{
+    cell::RefCell,
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    process::Output,
+};
+
+/// The real machine.
+#[derive(Default)]
+pub struct System {
+    /// Called with the number of objects that a pass over a tree has seen.
+    progress: Option<RefCell<Box<dyn FnMut(u64)>>>,
+    /// Changes so far, for the crash tests.
+    #[cfg(feature = "kill-points")]
+    changes: u32,
+}
+
+impl System {
+    /// Has `progress` called while trees are shared.
+    pub fn with_progress(progress: impl FnMut(u64) + 'static) -> Self {
+        Self { progress: Some(RefCell::new(Box::new(progress))), ..Self::default() }
+    }
+
+    /// A point at which a crash test may end the process: before each change to the machine.
+    fn change(&mut self) {
+        #[cfg(feature = "kill-points")]
+        {
+            self.changes += 1;
+            if std::env::var("AGENTUSER_KILL_AT").is_ok_and(|at| at == self.changes.to_string()) {
+                let _ = nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL);
+            }
+        }
+    }
+
+    /// The rights of the account that a shared thing belongs to; none where this process has them already.
+    fn identity(&self, uid: Uid) -> Result<Option<Identity>, HostError> {
+        if !rustix::process::geteuid().is_root() {
+            let own = rustix::process::geteuid().as_raw() == uid.0;
+            return if own { Ok(None) } else { Err(HostError::NeedsRoot(format!("what belongs to uid {uid}"))) };
+        }
+        let Some(name) = users::name_of(uid.0) else {
+            return Err(HostError::Worker(format!("no account has uid {uid}")));
+        };
+        let person = self.person(&name)?.filter(|person| person.uid == uid);
+        let Some(person) = person else { return Err(HostError::Worker(format!("no account has uid {uid}"))) };
+        let groups = fs::read_to_string("/etc/group").unwrap_or_default();
+        let groups = groups.lines().filter_map(accounts::group).filter(|group| group.members.contains(&name));
+        Ok(Some(Identity { uid, gid: person.gid, groups: groups.map(|group| group.gid).collect() }))
+    }
+
+    fn work(&self, uid: Uid, task: Task, record: Option<&mut fs::File>) -> Result<Report, HostError> {
+        let identity = self.identity(uid)?.ok_or_else(|| HostError::NeedsRoot("a receipt".into()))?;
+        match &self.progress {
+            Some(progress) => worker::run(identity, task, record, &mut *progress.borrow_mut()),
+            None => worker::run(identity, task, record, &mut |_| {}),
+        }
+    }
+}
+
+/// Whose files these are.
+fn owner_of(shared: &Shared) -> Uid {
+    match shared {
+        Shared::Tree(job) => job.human,
+        Shared::Traverse { owner, .. } => *owner,
+    }
+}
+
+/// The record of a share, read line by line; a last line that was cut short by a crash belongs to no change.
+fn priors(record: &AbsPath) -> Result<Vec<Prior>, HostError> {
+    let file = match fs::File::open(record) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(vec![]),
+        Err(error) => return Err(HostError::path("can't read", record, error)),
+    };
+    let lines = BufReader::new(file).lines().map_while(Result::ok);
+    Ok(lines.map_while(|line| serde_json::from_str(&line).ok()).collect())
+}
+
+fn iptables(family: Family) -> Result<iptables::IPTables, HostError> {
+    iptables::new(family == Family::V6).map_err(|error| iptables_error(family, "--version", error.as_ref()))
+}
+
+fn iptables_error(family: Family, args: &str, error: &dyn std::error::Error) -> HostError {
+    let name = if family == Family::V4 { "iptables" } else { "ip6tables" };
+    HostError::Worker(format!("`{name} {args}` failed: {}", error.to_string().escape_debug()))
+}
+
+impl Observe for System {
+    fn file(&self, path: &AbsPath) -> Result<Option<FileState>, HostError> {
+        files::read(path)
+    }
+
+    fn directory(&self, path: &AbsPath) -> Result<Option<DirState>, HostError> {
+        files::directory(path)
+    }
+
+    fn names(&self, path: &AbsPath) -> Result<Vec<String>, HostError> {
+        let entries = match fs::read_dir(path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(vec![]),
+            Err(error) => return Err(HostError::path("can't list", path, error)),
+        };
+        Ok(entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
+    }
+
+    fn program(&self) -> Result<Vec<u8>, HostError> {
+        fs::read("/proc/self/exe").map_err(|error| HostError::path("can't read", "/proc/self/exe", error))
+    }
+
+    fn person(&self, name: &str) -> Result<Option<Person>, HostError> {
+        users::person(name)
+    }
+
+    fn group(&self, name: &str) -> Result<Option<GroupLine>, HostError> {
+        users::group(name)
+    }
+
+    fn query(&self, query: &Query) -> Result<Output, HostError> {
+        let command = match query {
+            Query::FilterTable(Family::V4) => Command::new(Program::IptablesSave, ["-t", "filter"]),
+            Query::FilterTable(Family::V6) => Command::new(Program::Ip6tablesSave, ["-t", "filter"]),
+            Query::Sets => Command::new(Program::Ipset, ["save"]),
+            Query::NftTable(name) => Command::new(Program::Nft, ["list", "table", "inet", name]),
+            Query::UnitEnabled(unit) => Command::new(Program::Systemctl, ["is-enabled", unit]),
+        };
+        if !matches!(query, Query::UnitEnabled(_)) && !rustix::process::geteuid().is_root() {
+            return Err(HostError::NeedsRoot(format!("`{}`", command.line())));
+        }
+        Ok(command.output()?)
+    }
+
+    fn output_chain(&self, family: Family) -> Result<Vec<String>, HostError> {
+        let rules = iptables(family)?.list("filter", "OUTPUT");
+        let rules = rules.map_err(|error| iptables_error(family, "-S OUTPUT", error.as_ref()))?;
+        Ok(rules.iter().filter_map(|rule| rule.strip_prefix("-A OUTPUT ")).map(str::to_owned).collect())
+    }
+
+    fn look_at(&self, shared: &Shared) -> Result<Report, HostError> {
+        if self.identity(owner_of(shared))?.is_some() {
+            return self.work(owner_of(shared), Task::Look(shared.clone()), None);
+        }
+        Ok(match shared {
+            Shared::Tree(job) => share::check(job, job.human)?,
+            Shared::Traverse { dir, agent, owner } => share::traverse_check(dir, *agent, *owner)?,
+        })
+    }
+}
+
+impl Act for System {
+    fn observe(&self) -> &dyn Observe {
+        self
+    }
+
+    fn write(&mut self, path: &AbsPath, file: &FileState, validator: Validator) -> Result<(), HostError> {
+        self.change();
+        files::write(path, file, validator)
+    }
+
+    fn remove(&mut self, path: &AbsPath) -> Result<(), HostError> {
+        self.change();
+        files::remove(path)
+    }
+
+    fn make_dir(&mut self, path: &AbsPath, mode: u32) -> Result<(), HostError> {
+        self.change();
+        let error = |errno| HostError::path("can't make", path, errno);
+        match mkdir(path.as_str(), Mode::from(mode)) {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Err(errno) => return Err(error(errno)),
+        }
+        // The umask may have narrowed it.
+        chmod(path.as_str(), Mode::from(mode)).map_err(error)
+    }
+
+    fn remove_dir(&mut self, path: &AbsPath) -> Result<(), HostError> {
+        self.change();
+        match rmdir(path.as_str()) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+            Err(errno) => Err(HostError::path("can't remove", path, errno)),
+        }
+    }
+
+    fn run(&mut self, command: &Command) -> Result<(), HostError> {
+        self.change();
+        let output = command.output()?;
+        command.expect_success(output)?;
+        Ok(())
+    }
+
+    fn jump(&mut self, family: Family, change: &Jump) -> Result<(), HostError> {
+        self.change();
+        let iptables = iptables(family)?;
+        match change {
+            Jump::Insert(at, rule) => iptables
+                .insert("filter", "OUTPUT", rule, i32::try_from(*at).unwrap_or(1))
+                .map_err(|error| iptables_error(family, "-I OUTPUT", error.as_ref())),
+            Jump::Remove(at) => {
+                let args = format!("-D OUTPUT {at}");
+                let output = iptables.execute("filter", &args).map_err(|e| iptables_error(family, &args, e.as_ref()))?;
+                if output.status.success() {
+                    return Ok(());
+                }
+                let stderr = String::from_utf8_lossy(&output.stderr).trim().escape_debug().to_string();
+                Err(CommandError::Failed { command: format!("iptables {args}"), status: output.status, stderr }.into())
+            }
+        }
+    }
+
+    fn make_home(&mut self, path: &AbsPath, uid: Uid, gid: Gid) -> Result<(), HostError> {
+        self.change();
+        homes::make(path, uid, gid)
+    }
+
+    fn remove_home(&mut self, path: &AbsPath, uid: Uid, name: &str) -> Result<(), HostError> {
+        self.change();
+        homes::remove(path, uid, name)
+    }
+
+    fn end_processes(&mut self, uid: Uid, sub_uids: &[IdRange]) -> Result<(), HostError> {
+        self.change();
+        processes::end(uid, sub_uids)
+    }
+
+    fn open_to_agent(&mut self, shared: &Shared, record: &AbsPath) -> Result<Report, HostError> {
+        self.change();
+        let known = fs::metadata(record).is_ok_and(|file| file.uid() == 0);
+        let mut file = (fs::OpenOptions::new().append(true).create(true).mode(0o600).open(record))
+            .map_err(|error| HostError::path("can't write", record, error))?;
+        let mut report = self.work(owner_of(shared), Task::Open(shared.clone()), Some(&mut file))?;
+        if let Shared::Tree(job) = shared
+            && report.agent_owned_lacking > 0
+        {
+            // The human can't change what belongs to the agent; the agent itself can.
+            let theirs = self.work(job.agent, Task::Open(shared.clone()), Some(&mut file))?;
+            report.agent_owned_lacking = u64::from(!theirs.lacking.is_empty());
+        }
+        if !known && file.metadata().is_ok_and(|file| file.len() == 0) {
+            files::remove(record)?;
+        }
+        Ok(report)
+    }
+
+    fn close_to_agent(
+        &mut self,
+        shared: &Shared,
+        human: Option<&Owner>,
+        record: &AbsPath,
+    ) -> Result<Report, HostError> {
+        self.change();
+        if let (Shared::Tree(job), Some(human)) = (shared, human) {
+            match Dir::open(job.root.as_path()) {
+                Ok(root) => drop(dir::hand_over(&root, job.agent, human.uid, human.gid)?),
+                // The human removed or moved the project since.
+                Err(_) => return Ok(Report::default()),
+            }
+        }
+        let report = self.work(owner_of(shared), Task::Close(shared.clone(), priors(record)?), None)?;
+        files::remove(record)?;
+        Ok(report)
+    }
+}

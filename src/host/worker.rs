@@ -1,0 +1,202 @@
+//! Work on files that belong to a human or to the agent, and signals to an account's processes: done by a child that has
+//! become that account before it looks at anything.
+//!
+//! Root starts this program again with the hidden command `worker` and tells it, on standard input, who to become and what
+//! to do. It answers in lines of JSON. Before an object that had an ACL of its own is changed, its state is sent up, written
+//! to the disk by root, and acknowledged.
+
+use super::{HostError, Shared};
+use crate::{
+    model::{Gid, Uid},
+    share::{self, Prior, PriorRecord, Report, Sink},
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, Write},
+    process::{Child, Stdio},
+    sync::Mutex,
+};
+
+/// Who the child becomes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Identity {
+    /// User id, never 0.
+    pub uid: Uid,
+    /// Group id.
+    pub gid: Gid,
+    /// Supplementary groups.
+    pub groups: Vec<Gid>,
+}
+
+/// What the child does.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Task {
+    /// Compares.
+    Look(Shared),
+    /// Grants.
+    Open(Shared),
+    /// Takes back.
+    Close(Shared, Vec<Prior>),
+    /// Kills every process of the account but itself.
+    Kill,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Request {
+    identity: Identity,
+    task: Task,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Answer {
+    Progress(u64),
+    Prior(Prior),
+    Report(Box<Report>),
+    Error(String),
+}
+
+/// Kills every process of an account.
+pub(super) fn kill_all(uid: Uid) -> Result<(), HostError> {
+    let identity = Identity { uid, gid: Gid(65_534), groups: vec![] };
+    run(identity, Task::Kill, None, &mut |_| {}).map(drop)
+}
+
+/// Has a child do a task. Priors are appended to `record`, and are on the disk before the child goes on.
+pub(super) fn run(
+    identity: Identity,
+    task: Task,
+    mut record: Option<&mut File>,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Report, HostError> {
+    let lost = |error: &dyn std::fmt::Display| HostError::Worker(format!("the child for uid {} was lost: {error}", identity.uid));
+    let mut child = std::process::Command::new("/proc/self/exe")
+        .arg("worker")
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| lost(&error))?;
+    let request = serde_json::to_string(&Request { identity: identity.clone(), task }).map_err(|error| lost(&error))?;
+    let result = converse(&mut child, &request, &mut record, progress).map_err(|error| lost(&error));
+    let status = child.wait().map_err(|error| lost(&error))?;
+    match result? {
+        Some(Answer::Report(report)) => Ok(*report),
+        Some(Answer::Error(error)) => Err(HostError::Worker(error)),
+        _ => Err(lost(&status)),
+    }
+}
+
+/// Sends the request and follows the answers to the last one.
+fn converse(
+    child: &mut Child,
+    request: &str,
+    record: &mut Option<&mut File>,
+    progress: &mut dyn FnMut(u64),
+) -> io::Result<Option<Answer>> {
+    let (Some(mut to), Some(from)) = (child.stdin.take(), child.stdout.take()) else { return Ok(None) };
+    writeln!(to, "{request}")?;
+    for line in BufReader::new(from).lines() {
+        match serde_json::from_str(&line?)? {
+            Answer::Progress(objects) => progress(objects),
+            Answer::Prior(prior) => {
+                let file = record.as_deref_mut().ok_or_else(|| io::Error::other("a record where none is kept"))?;
+                let mut text = serde_json::to_string(&prior)?;
+                text.push('\n');
+                file.write_all(text.as_bytes())?;
+                file.sync_data()?;
+                writeln!(to)?;
+            }
+            last => return Ok(Some(last)),
+        }
+    }
+    Ok(None)
+}
+
+/// The hidden command: becomes the account and does the task.
+pub fn main() -> io::Result<()> {
+    let mut from = BufReader::new(io::stdin().lock());
+    let mut line = String::new();
+    from.read_line(&mut line)?;
+    let request: Request = serde_json::from_str(&line)?;
+    become_for_good(&request.identity)?;
+    let up = Up { from: Mutex::new(Box::new(from)), to: Mutex::new(io::stdout()) };
+    let answer = match perform(request.task, request.identity.uid, &up) {
+        Ok(report) => Answer::Report(Box::new(report)),
+        Err(error) => Answer::Error(error.to_string()),
+    };
+    up.send(&answer)
+}
+
+/// Gives up root's rights, in every form, and makes sure that they can't come back.
+fn become_for_good(identity: &Identity) -> io::Result<()> {
+    use nix::unistd::{Gid, Uid, getresgid, getresuid, setgroups, setresgid, setresuid};
+    let (uid, gid) = (Uid::from_raw(identity.uid.0), Gid::from_raw(identity.gid.0));
+    if uid.is_root() {
+        return Err(io::Error::other("a worker never works as root"));
+    }
+    setgroups(&identity.groups.iter().map(|group| Gid::from_raw(group.0)).collect::<Vec<_>>())?;
+    setresgid(gid, gid, gid)?;
+    setresuid(uid, uid, uid)?;
+    rustix::thread::set_no_new_privs(true)?;
+    let (uids, gids) = (getresuid()?, getresgid()?);
+    let dropped = [uids.real, uids.effective, uids.saved] == [uid; 3] && [gids.real, gids.effective, gids.saved] == [gid; 3];
+    if dropped && nix::unistd::setuid(Uid::from_raw(0)).is_err() {
+        return Ok(());
+    }
+    Err(io::Error::other("root's rights could not be given up"))
+}
+
+fn perform(task: Task, uid: Uid, up: &Up) -> Result<Report, share::ShareError> {
+    match task {
+        Task::Look(Shared::Tree(job)) => share::check(&job, uid),
+        Task::Open(Shared::Tree(job)) => share::apply(&job, uid, up),
+        Task::Close(Shared::Tree(job), priors) => share::revert(&job, uid, &PriorRecord::from_iter(priors), up),
+        Task::Look(Shared::Traverse { dir, agent, owner }) => share::traverse_check(&dir, agent, owner),
+        Task::Open(Shared::Traverse { dir, agent, owner }) => share::traverse_apply(&dir, agent, owner, up),
+        Task::Close(Shared::Traverse { dir, agent, owner }, priors) => {
+            share::traverse_revert(&dir, agent, owner, &PriorRecord::from_iter(priors), up)
+        }
+        Task::Kill => {
+            // ESRCH says that there was none.
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(-1), nix::sys::signal::Signal::SIGKILL);
+            Ok(Report::default())
+        }
+    }
+}
+
+/// The way up to root.
+struct Up {
+    from: Mutex<Box<dyn BufRead + Send>>,
+    to: Mutex<io::Stdout>,
+}
+
+impl Up {
+    fn send(&self, answer: &Answer) -> io::Result<()> {
+        let mut text = serde_json::to_string(answer)?;
+        text.push('\n');
+        let mut to = self.to.lock().map_err(|_| io::Error::other("poisoned"))?;
+        to.write_all(text.as_bytes())?;
+        to.flush()
+    }
+}
+
+impl Sink for Up {
+    fn prior(&self, prior: &Prior) -> io::Result<()> {
+        // One conversation at a time, whichever thread has it: hold the reading side from the question to the answer.
+        let mut from = self.from.lock().map_err(|_| io::Error::other("poisoned"))?;
+        self.send(&Answer::Prior(prior.clone()))?;
+        let mut line = String::new();
+        if from.read_line(&mut line)? == 0 {
+            return Err(io::Error::other("root is gone"));
+        }
+        Ok(())
+    }
+
+    fn progress(&self, objects: u64) {
+        let _ = self.send(&Answer::Progress(objects));
+    }
+}

@@ -1,0 +1,269 @@
+//! The agent's half of a launch: what sudo starts as the agent, which becomes the command.
+//!
+//! The order matters. First everything that came along from the human is let go (keyring, descriptors), then the policy is
+//! read and proved to be in force, and only then is a directory entered and a command looked up. Nothing of the agent's own
+//! (its PATH, its files) plays a part before that (B07, B24, B29).
+
+use super::{canary, environment};
+use crate::{
+    formats::accounts,
+    host::{places, sys, trust, users},
+    model::{AccountName, Uid},
+    plan,
+    policy::{self, Policy},
+};
+use rustix::{
+    fs::{FileType, Mode, fstat},
+    io::Errno,
+    net::{AddressFamily, getsockname},
+};
+use std::{
+    convert::Infallible,
+    ffi::OsString,
+    fs, io,
+    os::{fd::AsFd, unix::process::CommandExt},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// What `run` asks for. It is data from an untrusted caller: it chooses the directory and the command, no rule.
+#[derive(Debug, Default)]
+pub struct Request {
+    /// The directory to work in.
+    pub directory: PathBuf,
+    /// The umask.
+    pub umask: u32,
+    /// Variables of the human; those that the policy lets pass are taken.
+    pub variables: Vec<(String, String)>,
+    /// The program and its arguments; none for a login shell.
+    pub command: Vec<OsString>,
+}
+
+/// Why `enter` did not start the command.
+#[derive(Debug, thiserror::Error)]
+pub enum EnterError {
+    /// The arguments are not those that `run` makes.
+    #[error("`enter` is for `agentuser run` to call: {0}")]
+    Usage(String),
+    /// The program or its policy could be changed by somebody but root.
+    #[error(transparent)]
+    Trust(#[from] trust::TrustError),
+    /// The policy can't be read.
+    #[error("can't read the policy `{}`: {0}", places::POLICY)]
+    Read(#[source] io::Error),
+    /// The policy is malformed.
+    #[error(transparent)]
+    Policy(#[from] policy::PolicyError),
+    /// The account is no agent of the policy.
+    #[error("`{0}` is no agent of the policy")]
+    NoAgent(String),
+    /// A descriptor that must not reach the agent.
+    #[error("file descriptor {0} is {1}, which must not reach the agent")]
+    Descriptor(u8, &'static str),
+    /// Descriptors or keys of the human could not be let go.
+    #[error("can't let go of {0}: {1}")]
+    LetGo(&'static str, #[source] io::Error),
+    /// The account has sub-uids, under which it would escape the rules.
+    #[error("the account has sub-uids ({0} in /etc/subuid), which it could hide behind")]
+    SubUids(String),
+    /// The firewall does not hold.
+    #[error("the firewall is not in force for the agent: {0}")]
+    Firewall(#[from] canary::Open),
+    /// The directory can't be entered.
+    #[error("the agent can't enter `{}`: {source}", .directory.display())]
+    Directory {
+        /// The directory.
+        directory: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The directory is not shared.
+    #[error("`{}` is not shared with the agent", .0.display())]
+    NotShared(PathBuf),
+    /// The command can't be started.
+    #[error("{}: {source}", .program.to_string_lossy())]
+    Exec {
+        /// The command's name.
+        program: OsString,
+        /// The system's reason.
+        source: io::Error,
+    },
+}
+
+impl EnterError {
+    /// The exit status: 127 and 126 as env(1) has them, 125 when agentuser itself refused.
+    pub fn status(&self) -> u8 {
+        match self {
+            Self::Exec { source, .. } if source.kind() == io::ErrorKind::NotFound => 127,
+            Self::Exec { .. } => 126,
+            _ => 125,
+        }
+    }
+
+    /// The command to type next.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Trust(error) => error.hint(),
+            Self::Read(_) | Self::SubUids(_) | Self::Firewall(_) => "agentuser status, then agentuser setup".into(),
+            Self::NoAgent(_) | Self::Directory { .. } => "agentuser status".into(),
+            Self::NotShared(path) => format!("agentuser share {}", quoted(path)),
+            Self::Policy(error) => return error.hint(),
+            Self::Usage(_) | Self::Descriptor(..) | Self::LetGo(..) | Self::Exec { .. } => return None,
+        })
+    }
+}
+
+/// A path as an argument to type.
+pub fn quoted(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+@%:,".contains(c);
+    if text.chars().all(plain) { text.into_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+/// Reads the arguments of `enter`: `--directory=PATH --umask=OCTAL --env=NAME=VALUE... -- COMMAND...`.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, EnterError> {
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    let mut request = Request { umask: 0o077, ..Request::default() };
+    let mut arguments = arguments.into_iter();
+    for argument in arguments.by_ref() {
+        let bytes = argument.as_bytes();
+        if bytes == b"--" {
+            break;
+        } else if let Some(path) = bytes.strip_prefix(b"--directory=") {
+            request.directory = PathBuf::from(OsString::from_vec(path.to_vec()));
+        } else if let Some(umask) = argument.to_str().and_then(|text| text.strip_prefix("--umask=")) {
+            let umask = u32::from_str_radix(umask, 8).ok().filter(|umask| *umask <= 0o777);
+            request.umask = umask.ok_or_else(|| EnterError::Usage("the umask is not one".into()))?;
+        } else if let Some(pair) = bytes.strip_prefix(b"--env=") {
+            // A value that is not text is no locale and no terminal's name.
+            if let Some((name, value)) = std::str::from_utf8(pair).ok().and_then(|pair| pair.split_once('=')) {
+                request.variables.push((name.to_owned(), value.to_owned()));
+            }
+        } else {
+            return Err(EnterError::Usage(format!("`{}`", argument.to_string_lossy().escape_debug())));
+        }
+    }
+    request.command = arguments.collect();
+    Ok(request)
+}
+
+/// Becomes the command, or says why not.
+pub fn enter(request: Request) -> Result<Infallible, EnterError> {
+    sys::join_new_session_keyring().or_else(no_keyrings).map_err(|error| EnterError::LetGo("the session keyring", error))?;
+    close_descriptors()?;
+    let program = fs::read_link("/proc/self/exe").map_err(EnterError::Read)?;
+    trust::check(&program)?;
+    trust::check(Path::new(places::POLICY))?;
+    let policy = fs::read_to_string(places::POLICY).map_err(EnterError::Read)?;
+    let policy = policy::parse(&policy, places::POLICY)?;
+    let uid = Uid(rustix::process::getuid().as_raw());
+    let (name, agent) = agent_of(&policy, uid)?;
+    refuse_sub_uids(name, uid)?;
+    canary::fly(&plan::firewall(uid, vec![], &agent.network))?;
+    let home = format!("/home/{name}");
+    enter_directory(&request.directory, agent, &home)?;
+    rustix::process::umask(Mode::from(request.umask));
+
+    let mut command = match request.command.split_first() {
+        Some((program, arguments)) => {
+            let mut command = Command::new(program);
+            command.args(arguments);
+            command
+        }
+        None => {
+            let mut command = Command::new(agent.shell.as_path());
+            command.arg0(format!("-{}", agent.shell.name()));
+            command
+        }
+    };
+    let program = command.get_program().to_owned();
+    command.env_clear().envs(environment::build(agent, name.as_str(), &home, request.variables));
+    Err(EnterError::Exec { program, source: command.exec() })
+}
+
+/// A kernel without keyrings has none to hand on.
+fn no_keyrings(error: io::Error) -> io::Result<()> {
+    if error.raw_os_error() == Some(Errno::NOSYS.raw_os_error()) { Ok(()) } else { Err(error) }
+}
+
+/// Lets go of all descriptors but 0 to 2, and makes sure that these give nothing but a stream of bytes: through a directory
+/// the agent could reach files, and a network socket carries the rights of whoever opened it.
+fn close_descriptors() -> Result<(), EnterError> {
+    if let Err(error) = sys::close_on_exec_from(3) {
+        // Before Linux 5.11 sudo's own closing must have done it. One more descriptor reads the list.
+        let open = fs::read_dir("/proc/self/fd").map(Iterator::count).unwrap_or(usize::MAX);
+        if open > 4 {
+            return Err(EnterError::LetGo("file descriptors", error));
+        }
+    }
+    judge_descriptor(0, io::stdin())?;
+    judge_descriptor(1, io::stdout())?;
+    judge_descriptor(2, io::stderr())
+}
+
+fn judge_descriptor(number: u8, fd: impl AsFd) -> Result<(), EnterError> {
+    let Ok(is) = fstat(&fd) else { return Ok(()) };
+    match FileType::from_raw_mode(is.st_mode) {
+        FileType::Directory => Err(EnterError::Descriptor(number, "a directory")),
+        FileType::Socket if getsockname(&fd).map(|name| name.address_family()) != Ok(AddressFamily::UNIX) => {
+            Err(EnterError::Descriptor(number, "a network socket"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn agent_of(policy: &Policy, uid: Uid) -> Result<(&AccountName, &policy::Agent), EnterError> {
+    let name = users::name_of(uid.0).unwrap_or_else(|| uid.to_string());
+    policy.agents.iter().find(|(agent, _)| agent.as_str() == name).ok_or(EnterError::NoAgent(name))
+}
+
+fn refuse_sub_uids(name: &AccountName, uid: Uid) -> Result<(), EnterError> {
+    let text = fs::read_to_string("/etc/subuid").unwrap_or_default();
+    let uid = uid.to_string();
+    let range = accounts::sub_ids(&text).find(|(owner, _)| *owner == name.as_str() || *owner == uid);
+    range.map_or(Ok(()), |(_, range)| Err(EnterError::SubUids(range.to_string())))
+}
+
+/// Enters a project, or the agent's home, and looks where that led: links don't count.
+fn enter_directory(directory: &Path, agent: &policy::Agent, home: &str) -> Result<(), EnterError> {
+    let error = |source| EnterError::Directory { directory: directory.into(), source };
+    let directory = if directory.as_os_str().is_empty() { Path::new(home) } else { directory };
+    std::env::set_current_dir(directory).map_err(error)?;
+    let real = std::env::current_dir().map_err(error)?;
+    let shared = agent.projects.iter().any(|project| real.starts_with(&project.path));
+    if shared || real.starts_with(home) { Ok(()) } else { Err(EnterError::NotShared(real)) }
+}
+
+/// Sends a signal to a process of the agent's own, for `run`, which may not do so itself.
+pub fn signal(signal: i32, pid: i32) -> io::Result<()> {
+    let signal = nix::sys::signal::Signal::try_from(signal)?;
+    if pid <= 1 {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    Ok(nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(arguments: &[&str]) -> Result<Request, EnterError> {
+        parse(arguments.iter().map(OsString::from))
+    }
+
+    #[test]
+    fn what_follows_the_dashes_is_never_read() {
+        let read = request(&["--directory=/a b", "--umask=022", "--env=A=b=c", "--", "--env=X=1", "--", "", "-n"]).unwrap();
+        assert_eq!(read.directory, Path::new("/a b"));
+        assert_eq!(read.umask, 0o022);
+        assert_eq!(read.variables, [("A".into(), "b=c".into())]);
+        assert_eq!(read.command, ["--env=X=1", "--", "", "-n"]);
+    }
+
+    #[test]
+    fn odd_arguments_are_refused() {
+        for bad in [&["--umask=9"][..], &["--umask=1000"], &["sh"], &["--policy=/tmp/p"]] {
+            assert_eq!(request(bad).unwrap_err().status(), 125, "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The human's half of a launch: starts sudo, waits, and passes on what plain programs get.
+//!
+//! sudo makes itself root's so that its caller can't kill it. A signal that somebody sends to `agentuser run` is therefore
+//! sent to the command by a process of the command's own account: `enter --signal`. What the terminal sends needs no help,
+//! for sudo is in the same foreground group.
+
+use crate::host::{Program, places};
+use crate::model::AccountName;
+use nix::sys::{
+    signal::{SigSet, SigmaskHow, Signal, sigprocmask},
+    signalfd::SignalFd,
+    wait::{WaitPidFlag, WaitStatus, waitpid},
+};
+use std::{
+    ffi::OsString,
+    fs, io,
+    process::{Command, ExitCode},
+    time::{Duration, Instant},
+};
+
+/// Signals that are passed on.
+const PASSED_ON: [Signal; 6] =
+    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2];
+
+/// The beginning of a command line that sudo runs as `account` without asking for a password.
+pub fn sudo(account: &str) -> io::Result<Command> {
+    let path = Program::Sudo.path().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "sudo is not installed"))?;
+    let mut command = Command::new(path);
+    command.args(["-n", "-u", account, "--", places::PROGRAM]);
+    Ok(command)
+}
+
+/// Runs `enter` with these arguments as the agent and ends as the command ended: with its status, or by its signal.
+pub fn run(agent: &AccountName, arguments: Vec<OsString>) -> io::Result<ExitCode> {
+    let mut command = sudo(agent.as_str())?;
+    command.arg("enter").args(arguments);
+    let signals = SigSet::from_iter(PASSED_ON.into_iter().filter(|signal| !is_ignored(*signal)).chain([Signal::SIGCHLD]));
+    let mut before = SigSet::empty();
+    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&signals), Some(&mut before))?;
+    let waiting = SignalFd::new(&signals)?;
+    let child = nix::unistd::Pid::from_raw(i32::try_from(command.spawn()?.id()).unwrap_or_default());
+    loop {
+        let Some(info) = waiting.read_signal()? else { continue };
+        let number = i32::try_from(info.ssi_signo).unwrap_or_default();
+        if number == Signal::SIGCHLD as i32 {
+            match waitpid(child, Some(WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED))? {
+                WaitStatus::Exited(_, code) => return Ok(ExitCode::from(u8::try_from(code).unwrap_or(125))),
+                WaitStatus::Signaled(_, signal, _) => return die_by(signal),
+                WaitStatus::Stopped(..) => {
+                    nix::sys::signal::raise(Signal::SIGSTOP)?;
+                    let _ = nix::sys::signal::kill(child, Signal::SIGCONT);
+                }
+                _ => {}
+            }
+        } else if info.ssi_code <= 0 {
+            // Sent by a process; the terminal's own come from the kernel, and sudo has them too.
+            pass_on(agent, child.as_raw(), number);
+        }
+    }
+}
+
+/// Whether the caller had a signal ignored, as shells do for background jobs: then it is no concern of ours.
+fn is_ignored(signal: Signal) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    mask & (1 << (signal as i32 - 1)) != 0
+}
+
+/// Dies by the signal that the command died by, without a core of our own.
+fn die_by(signal: Signal) -> io::Result<ExitCode> {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_CORE) {
+        let _ = setrlimit(Resource::RLIMIT_CORE, 0, hard);
+    }
+    sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&SigSet::all()), None)?;
+    nix::sys::signal::raise(signal)?;
+    // Only a signal that is ignored, or whose default is not to end a process, leads here.
+    Ok(ExitCode::from(u8::try_from(128 + signal as i32).unwrap_or(125)))
+}
+
+/// Sends a signal to the command, as its own account. It may not have been started yet.
+fn pass_on(agent: &AccountName, sudo_pid: i32, signal: i32) {
+    let end = Instant::now() + Duration::from_secs(2);
+    let Some(agent_uid) = crate::host::users::person(agent.as_str()).ok().flatten().map(|person| person.uid.0) else { return };
+    while Instant::now() < end {
+        if let Some(pid) = descendant(sudo_pid, agent_uid) {
+            let arguments = [format!("--signal={signal}"), format!("--pid={pid}")];
+            let sent = sudo(agent.as_str()).and_then(|mut sudo| sudo.arg("enter").args(arguments).status());
+            if sent.is_ok_and(|status| status.success()) {
+                return;
+            }
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The nearest descendant of a process that runs as `uid`.
+fn descendant(pid: i32, uid: u32) -> Option<i32> {
+    let mut next = vec![pid];
+    while let Some(pid) = next.pop() {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let real = status.lines().find_map(|line| line.strip_prefix("Uid:")?.split_ascii_whitespace().next()?.parse().ok());
+        if real == Some(uid) {
+            return Some(pid);
+        }
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        next.extend(children.split_ascii_whitespace().filter_map(|pid| pid.parse::<i32>().ok()));
+    }
+    None
+}

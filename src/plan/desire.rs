@@ -1,0 +1,203 @@
+//! Policy and facts to the desired state of one agent: every name resolved, every default filled in.
+
+use crate::{
+    model::{
+        AbsPath, AccountName, Gid, PortSet, Uid,
+        desired::{Access, Desired, Destinations, Firewall, Inbound, Owner, SharedDir},
+        facts::Facts,
+    },
+    policy,
+};
+use ipnet::IpNet;
+use std::collections::BTreeMap;
+
+/// Addresses at which clouds give out credentials of the machine; refused whatever a policy allows.
+const METADATA: [&str; 4] = ["169.254.169.254/32", "168.63.129.16/32", "100.100.100.200/32", "fd00:ec2::254/128"];
+
+/// Names that directories of the state have.
+const RESERVED: [&str; 2] = ["machine", "root"];
+
+/// Why a policy can't be met on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DesireError {
+    /// The policy names no such agent.
+    #[error("the policy has no agent `{0}`")]
+    NoAgent(AccountName),
+    /// A name that agentuser needs for itself.
+    #[error("an agent can't be called `{0}`")]
+    Reserved(AccountName),
+    /// No account of the human's name.
+    #[error("`{human}`, the human of agent `{agent}`, has no account on this machine")]
+    NoHuman {
+        /// The agent.
+        agent: AccountName,
+        /// The name.
+        human: String,
+    },
+    /// The human is root, or a home that can't be used.
+    #[error("`{human}` can't be the human of agent `{agent}`: {why}")]
+    UnfitHuman {
+        /// The agent.
+        agent: AccountName,
+        /// The name.
+        human: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// The range of system accounts is used up.
+    #[error("no free uid is left in the range {0} of system accounts (SYS_UID_MIN and SYS_UID_MAX of /etc/login.defs)")]
+    NoFreeId(String),
+    /// A group of the policy does not exist.
+    #[error("group `{group}` of agent `{agent}` does not exist on this machine")]
+    NoGroup {
+        /// The agent.
+        agent: AccountName,
+        /// The group.
+        group: String,
+    },
+    /// A project can't be shared.
+    #[error("project `{path}`: {why}")]
+    Project {
+        /// The project.
+        path: AbsPath,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The service that starts programs at set times names the agent among those whom it lets in.
+    #[error("`{0}` lists `{1}`: take it out, then set up again")]
+    AllowedElsewhere(AbsPath, AccountName),
+}
+
+/// The desired state of one agent.
+pub fn desire(policy: &policy::Policy, name: &AccountName, facts: &Facts) -> Result<Desired, DesireError> {
+    let agent = policy.agents.get(name).ok_or_else(|| DesireError::NoAgent(name.clone()))?;
+    if RESERVED.contains(&name.as_str()) {
+        return Err(DesireError::Reserved(name.clone()));
+    }
+    let human = owner(agent.human.as_str(), name, facts)?;
+    let (uid, gid, marker) = ids(name, &human.name, facts)?;
+    for group in &agent.groups {
+        if !facts.groups.contains(group) {
+            return Err(DesireError::NoGroup { agent: name.clone(), group: group.clone() });
+        }
+    }
+    let mut projects = Vec::new();
+    let mut traverse = Vec::new();
+    for project in &agent.projects {
+        parents(&project.path, &human, facts, &mut traverse)?;
+        let access = match project.access {
+            policy::Access::ReadWrite => Access::ReadWrite,
+            policy::Access::ReadOnly => Access::ReadOnly,
+        };
+        projects.push(SharedDir { path: project.path.clone(), access });
+    }
+    traverse.sort();
+    traverse.dedup();
+    let sub_uids = facts.sub_uids.get(name.as_str()).cloned().unwrap_or_default();
+    Ok(Desired {
+        uid,
+        gid,
+        marker,
+        home: AbsPath::fixed("/home").join(name.as_str()),
+        shell: agent.shell.clone(),
+        groups: agent.groups.clone(),
+        human,
+        projects,
+        traverse,
+        firewall: firewall(uid, sub_uids, &agent.network),
+        name: name.clone(),
+    })
+}
+
+fn owner(human: &str, agent: &AccountName, facts: &Facts) -> Result<Owner, DesireError> {
+    let Some(person) = facts.humans.get(human) else {
+        return Err(DesireError::NoHuman { agent: agent.clone(), human: human.into() });
+    };
+    let unfit = |why: String| DesireError::UnfitHuman { agent: agent.clone(), human: human.into(), why };
+    if person.uid == Uid(0) {
+        return Err(unfit("root needs no agent to become; set it up for the account that you work with".into()));
+    }
+    let home = person.home.parse().map_err(|error| unfit(format!("its home: {error}")))?;
+    Ok(Owner { name: person.name.clone(), uid: person.uid, gid: person.gid, home })
+}
+
+/// The ids and the marker of an agent that is set up already, or new ones: the highest id that is free as both uid and
+/// gid, as useradd(8) picks for system accounts.
+fn ids(name: &AccountName, human: &str, facts: &Facts) -> Result<(Uid, Gid, String), DesireError> {
+    if let Some(known) = facts.agents.get(name) {
+        return Ok((known.uid, known.gid, known.marker.clone()));
+    }
+    let range = facts.system_ids.unwrap_or(crate::model::IdRange { first: 101, last: 999 });
+    let known = |id: &u32| facts.agents.values().any(|agent| agent.uid.0 == *id || agent.gid.0 == *id);
+    let free = |id: &u32| !facts.uids.contains(id) && !facts.gids.contains(id) && !known(id);
+    let id = (range.first..=range.last).rev().find(free).ok_or_else(|| DesireError::NoFreeId(range.to_string()))?;
+    let human: String = human.chars().filter(|c| c.is_ascii_alphanumeric() || "._-".contains(*c)).collect();
+    Ok((Uid(id), Gid(id), format!("agentuser {name} of {human} {}", facts.nonce)))
+}
+
+/// Adds those parents of a project that need an entry for the agent to pass: the human's own. A closed parent of somebody
+/// else's is refused, for its owner did not ask for this.
+fn parents(path: &AbsPath, human: &Owner, facts: &Facts, traverse: &mut Vec<AbsPath>) -> Result<(), DesireError> {
+    let bad = |why: String| DesireError::Project { path: path.clone(), why };
+    let fact = |dir: &AbsPath| {
+        facts.dirs.get(dir).copied().flatten().ok_or_else(|| bad(format!("`{dir}` is not a directory, or a symbolic link")))
+    };
+    if path.is_within(&human.home) && *path == human.home {
+        return Err(bad("it is a home directory; share a directory inside it".into()));
+    }
+    let root = fact(path)?;
+    if root.owner != human.uid {
+        return Err(bad(format!("it belongs to uid {}, not to {}", root.owner, human.name)));
+    }
+    for dir in path.ancestors() {
+        let parent = fact(&dir)?;
+        if parent.owner == human.uid {
+            traverse.push(dir);
+        } else if parent.mode & 0o001 == 0 {
+            return Err(bad(format!("`{dir}` belongs to uid {} and lets nobody else through", parent.owner)));
+        }
+    }
+    Ok(())
+}
+
+/// The network policy in numbers. Entries with the same ports become one list.
+pub fn firewall(uid: Uid, sub_uids: Vec<crate::model::IdRange>, network: &policy::Network) -> Firewall {
+    let metadata = METADATA.iter().filter_map(|net| net.parse().ok()).map(|net| (None, net));
+    let denied = network.deny.iter().map(|deny| (deny.ports.clone(), deny.net));
+    let mut allowed = Vec::new();
+    let mut loopback = Vec::new();
+    for allow in &network.allow {
+        match allow {
+            policy::Allow::Cidr { net, ports } => allowed.push((ports.clone(), *net)),
+            policy::Allow::Loopback(ports) => loopback.extend(ports.ranges().iter().copied()),
+            // Not in force yet: a policy that asks for these is refused before it is planned.
+            policy::Allow::Preset { .. } | policy::Allow::Domain { .. } => {}
+        }
+    }
+    Firewall {
+        uid,
+        sub_uids,
+        outbound_allowed: network.outbound == policy::Outbound::Allow,
+        inbound: match network.inbound {
+            policy::Inbound::None => Inbound::None,
+            policy::Inbound::Loopback => Inbound::Loopback,
+            policy::Inbound::Any => Inbound::Any,
+        },
+        deny: grouped(metadata.chain(denied)),
+        allow: grouped(allowed),
+        loopback: PortSet::from(loopback),
+    }
+}
+
+fn grouped(entries: impl IntoIterator<Item = (Option<PortSet>, IpNet)>) -> Vec<Destinations> {
+    let mut lists: BTreeMap<Option<PortSet>, Vec<IpNet>> = BTreeMap::new();
+    for (ports, net) in entries {
+        lists.entry(ports).or_default().push(net);
+    }
+    let sorted = |nets: Vec<IpNet>| {
+        let mut nets = IpNet::aggregate(&nets);
+        nets.sort();
+        nets
+    };
+    lists.into_iter().map(|(ports, nets)| Destinations { ports, nets: sorted(nets) }).collect()
+}

@@ -1,0 +1,147 @@
+//! The steps on Linux.
+
+use super::DesireError;
+use crate::{
+    engine::{Plan, Scope},
+    formats::{sudoers, systemd},
+    host::{Validator, places},
+    model::{
+        AbsPath, Family,
+        desired::Desired,
+        facts::{Denial, Facts},
+    },
+    share,
+    step::{
+        Account, After, AnyStep, Content, Directory, File, Group, Home, Layer, Line, Netfilter, NftTable, Service, ShareAcl,
+        Traverse,
+    },
+};
+
+/// What all agents share: the program, the policy, the unit that loads the rules at boot.
+pub fn machine(policy: &str, facts: &Facts) -> Plan {
+    let file = |path, title: &str, content, mode| File {
+        path: places::fixed(path),
+        content,
+        mode,
+        validator: Validator::Nobody,
+        after: After::Nothing,
+        replaces: false,
+        layer: Layer::Program,
+        title: title.into(),
+    };
+    let policy = Content::Text(policy.to_owned());
+    let mut steps: Vec<AnyStep> = vec![
+        Directory { path: places::fixed("/etc/agentuser"), mode: 0o755 }.into(),
+        File { replaces: true, ..file(places::POLICY, "policy /etc/agentuser/policy.yaml", policy, 0o644) }.into(),
+        file(places::PROGRAM, "program /usr/local/bin/agentuser", Content::Program, 0o755).into(),
+    ];
+    if facts.systemd {
+        let text = Content::Text(systemd::render(places::PROGRAM));
+        let unit = file(systemd::PATH, "unit agentuser.service", text, 0o644);
+        steps.push(File { layer: Layer::Network, after: After::ReloadUnits, ..unit }.into());
+        steps.push(Service { unit: systemd::NAME.into() }.into());
+    }
+    Plan { scope: Scope::Machine, steps }
+}
+
+/// One agent.
+pub fn agent(desired: &Desired, facts: &Facts) -> Result<Plan, DesireError> {
+    let mut steps = account(desired, facts)?;
+    steps.extend(network(desired, facts));
+    steps.extend(sharing(desired));
+    steps.push(sudo(desired).into());
+    Ok(Plan { scope: Scope::Agent(desired.name.clone()), steps })
+}
+
+fn account(desired: &Desired, facts: &Facts) -> Result<Vec<AnyStep>, DesireError> {
+    let Desired { name, uid, gid, home, .. } = desired;
+    let mut steps: Vec<AnyStep> = vec![
+        Group { name: name.clone(), gid: *gid }.into(),
+        Account {
+            name: name.clone(),
+            uid: *uid,
+            gid: *gid,
+            home: home.clone(),
+            shell: desired.shell.clone(),
+            groups: desired.groups.clone(),
+            marker: desired.marker.clone(),
+        }
+        .into(),
+        Home { path: home.clone(), account: name.clone(), uid: *uid, gid: *gid }.into(),
+    ];
+    for (denials, service) in [(&facts.cron, "cron"), (&facts.at, "at")] {
+        match denials.get(name).cloned().unwrap_or_default() {
+            Denial::Unneeded => {}
+            Denial::AddTo(path) => {
+                let title = format!("no {service} jobs (a line in {path})");
+                steps.push(Line { path, line: name.to_string(), title }.into());
+            }
+            Denial::Allowed(path) => return Err(DesireError::AllowedElsewhere(path, name.clone())),
+        }
+    }
+    if facts.sshd_reads_drop_ins == Some(true) {
+        steps.push(ssh(desired, facts).into());
+    }
+    Ok(steps)
+}
+
+/// A locked password does not stop a key of the agent's own, so sshd is told by name.
+fn ssh(desired: &Desired, facts: &Facts) -> File {
+    let name = &desired.name;
+    let path = AbsPath::fixed("/etc/ssh/sshd_config.d").join(&format!("agentuser-{name}.conf"));
+    File {
+        title: format!("no ssh login ({path})"),
+        path,
+        content: Content::Text(format!(
+            "# Made by agentuser; `agentuser teardown` removes it.\nDenyUsers {name}\n"
+        )),
+        mode: 0o644,
+        validator: Validator::Sshd,
+        after: if facts.systemd { After::ReloadSshd } else { After::Nothing },
+        replaces: false,
+        layer: Layer::Account,
+    }
+}
+
+fn network(desired: &Desired, facts: &Facts) -> Vec<AnyStep> {
+    let families = Family::BOTH.into_iter().filter(|family| *family == Family::V4 || facts.ipv6).collect();
+    let mut steps: Vec<AnyStep> = vec![Netfilter { firewall: desired.firewall.clone(), families }.into()];
+    if facts.nft {
+        let record = places::state(&desired.name).join("nft.json");
+        steps.push(NftTable { firewall: desired.firewall.clone(), record }.into());
+    }
+    steps
+}
+
+fn sharing(desired: &Desired) -> Vec<AnyStep> {
+    let state = places::state(&desired.name);
+    let traverse = desired.traverse.iter().map(|dir| {
+        Traverse { dir: dir.clone(), agent: desired.uid, owner: desired.human.clone(), records: state.clone() }.into()
+    });
+    let trees = desired.projects.iter().map(|project| {
+        let job = share::Job {
+            root: project.path.clone(),
+            agent: desired.uid,
+            human: desired.human.uid,
+            access: project.access,
+            threads: 2,
+            break_links: false,
+        };
+        ShareAcl { job, owner: desired.human.clone(), records: state.clone() }.into()
+    });
+    traverse.chain(trees).collect()
+}
+
+fn sudo(desired: &Desired) -> File {
+    let path = places::sudoers(&desired.name);
+    File {
+        title: format!("sudo: {} becomes {} without a password ({path})", desired.human.name, desired.name),
+        path,
+        content: Content::Text(sudoers::render(&desired.human.name, &desired.name, places::PROGRAM)),
+        mode: 0o440,
+        validator: Validator::Visudo,
+        after: After::EndSessions(desired.uid),
+        replaces: false,
+        layer: Layer::Launch,
+    }
+}

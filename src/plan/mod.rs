@@ -1,0 +1,7 @@
+//! From a policy and the facts of a machine to a plan. Pure: the same answer on every platform, for every caller.
+
+mod desire;
+mod linux;
+
+pub use desire::{DesireError, desire, firewall};
+pub use linux::{agent, machine};

@@ -1,0 +1,162 @@
+//! A whole file of the system: drop-in, unit, policy, program.
+
+use super::{Check, Description, Layer, Step, Undo};
+use crate::{
+    host::{Act, Command, FileState, HostError, Observe, Program, Validator},
+    model::{AbsPath, Gid, Uid},
+};
+use serde::{Deserialize, Serialize};
+
+/// What a file holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Content {
+    /// Text.
+    Text(String),
+    /// The program that is running now.
+    Program,
+}
+
+/// What must happen once a file has come or gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum After {
+    /// Nothing.
+    Nothing,
+    /// The service manager reads its units again.
+    ReloadUnits,
+    /// sshd reads its configuration again.
+    ReloadSshd,
+    /// Once it has gone, nobody can start a session any more: those that run are ended.
+    EndSessions(Uid),
+}
+
+/// A file owned by root.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct File {
+    /// Where it is.
+    pub path: AbsPath,
+    /// What it holds.
+    pub content: Content,
+    /// Its permission bits.
+    pub mode: u32,
+    /// Who checks it first.
+    pub validator: Validator,
+    /// What follows.
+    pub after: After,
+    /// Whether a file that was there before may be replaced, to be put back by the way back.
+    pub replaces: bool,
+    /// What it is about.
+    pub layer: Layer,
+    /// One line for a person.
+    pub title: String,
+}
+
+impl File {
+    fn bytes(&self, machine: &dyn Observe) -> Result<Vec<u8>, HostError> {
+        match &self.content {
+            Content::Text(text) => Ok(text.clone().into_bytes()),
+            Content::Program => machine.program(),
+        }
+    }
+
+    fn follow_up(&self, machine: &mut dyn Act, gone: bool) -> Result<(), HostError> {
+        match self.after {
+            After::ReloadUnits => machine.run(&Command::new(Program::Systemctl, ["daemon-reload"])),
+            After::ReloadSshd => reload_sshd(machine),
+            After::EndSessions(uid) if gone => machine.end_processes(uid, &[]),
+            After::Nothing | After::EndSessions(_) => Ok(()),
+        }
+    }
+}
+
+/// Debian calls the unit `ssh`, most others `sshd`; where neither runs there is nothing to reload.
+fn reload_sshd(machine: &mut dyn Act) -> Result<(), HostError> {
+    let units = ["ssh.service", "sshd.service"];
+    machine.run(&Command::new(Program::Systemctl, ["try-reload-or-restart"].into_iter().chain(units)))
+}
+
+impl Step for File {
+    fn id(&self) -> String {
+        format!("file:{}", self.path)
+    }
+
+    fn describe(&self) -> Description {
+        let mut change = vec![format!("write {} (root, mode {:04o})", self.path, self.mode)];
+        match &self.content {
+            Content::Program => change.push("with a copy of this program".into()),
+            Content::Text(text) => change.extend(text.lines().map(|line| format!("  {line}"))),
+        }
+        change.extend(match self.validator {
+            Validator::Nobody => None,
+            Validator::Visudo => Some("after visudo -cf agreed".to_owned()),
+            Validator::Sshd => Some("after sshd -t agreed".to_owned()),
+        });
+        match self.after {
+            After::ReloadUnits => change.push("systemctl daemon-reload".into()),
+            After::ReloadSshd => change.push("systemctl try-reload-or-restart ssh.service sshd.service".into()),
+            After::Nothing | After::EndSessions(_) => {}
+        }
+        let why = match self.layer {
+            Layer::Program => "root-owned, so that neither you nor the agent can change what root runs",
+            Layer::Account => "no way into the account but agentuser's own",
+            Layer::Network => "the rules are in force before the network is up",
+            Layer::Launch => "you become the agent without a password, and nobody becomes you",
+            Layer::Sharing => "",
+        };
+        Description { layer: self.layer, title: self.title.clone(), why, change }
+    }
+
+    fn check(&self, machine: &dyn Observe) -> Result<Check, HostError> {
+        let Some(file) = machine.file(&self.path)? else { return Ok(Check::Missing) };
+        let mut differences = Vec::new();
+        if file.bytes != self.bytes(machine)? {
+            differences.push(match self.content {
+                Content::Text(_) => "its text was changed".into(),
+                Content::Program => "it is another build than this one".into(),
+            });
+        }
+        if (file.uid, file.gid) != (Uid(0), Gid(0)) {
+            differences.push(format!("it belongs to {}:{}", file.uid, file.gid));
+        }
+        if file.mode != self.mode {
+            differences.push(format!("its mode is {:04o}", file.mode));
+        }
+        Ok(Check::of(differences))
+    }
+
+    fn capture(&self, machine: &dyn Observe) -> Result<Undo, HostError> {
+        Ok(machine.file(&self.path)?.map_or(Undo::Nothing, Undo::File))
+    }
+
+    fn apply(&self, machine: &mut dyn Act) -> Result<(), HostError> {
+        let bytes = self.bytes(machine.observe())?;
+        let file = FileState { bytes, mode: self.mode, uid: Uid(0), gid: Gid(0) };
+        machine.write(&self.path, &file, self.validator)?;
+        self.follow_up(machine, false)
+    }
+
+    fn revert(&self, undo: &Undo, machine: &mut dyn Act) -> Result<Vec<String>, HostError> {
+        match undo {
+            Undo::File(was) => {
+                let now = machine.file(&self.path)?;
+                if now.is_some_and(|now| self.bytes(machine.observe()).is_ok_and(|ours| ours != now.bytes) && now != *was) {
+                    return Ok(vec![format!("{} was changed since setup: left as it is", self.path)]);
+                }
+                machine.write(&self.path, was, Validator::Nobody)?;
+            }
+            _ => machine.remove(&self.path)?,
+        }
+        self.follow_up(machine, true)?;
+        Ok(vec![])
+    }
+
+    fn unclaimed(&self, check: Check) -> Check {
+        match check {
+            Check::Drifted(_) if !self.replaces => {
+                Check::Foreign(format!("{} exists already and is not agentuser's", self.path))
+            }
+            other => other,
+        }
+    }
+}

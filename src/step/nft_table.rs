@@ -1,0 +1,89 @@
+//! The mirror of the policy in an nftables table of the agent's own: it holds when somebody flushes the iptables rules,
+//! and no ACCEPT of another table overrides it.
+
+use super::{Check, Description, Layer, Step, Undo, netfilter::text};
+use crate::{
+    formats::nft,
+    host::{Act, Command, FileState, HostError, Observe, Program, Query, Validator},
+    model::{AbsPath, Gid, Uid, desired::Firewall},
+};
+use serde::{Deserialize, Serialize};
+
+/// The table of one agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NftTable {
+    /// What it lets out.
+    pub firewall: Firewall,
+    /// Where the text read back after the load is kept.
+    pub record: AbsPath,
+}
+
+/// What was loaded, and how nft(8) of this machine prints it.
+#[derive(Serialize, Deserialize, PartialEq, Eq)]
+struct Record {
+    loaded: String,
+    listed: String,
+}
+
+impl NftTable {
+    fn query(&self) -> Query {
+        Query::NftTable(nft::table(&self.firewall))
+    }
+
+    fn delete(&self) -> Command {
+        Command::new(Program::Nft, ["delete", "table", "inet", &nft::table(&self.firewall)])
+    }
+}
+
+impl Step for NftTable {
+    fn id(&self) -> String {
+        format!("nft-table:{}", self.firewall.uid)
+    }
+
+    fn describe(&self) -> Description {
+        let lines = nft::render(&self.firewall).lines().count();
+        Description {
+            layer: Layer::Network,
+            title: format!("nftables table {}, the same policy again", nft::table(&self.firewall)),
+            why: "holds when another tool flushes or overrides the iptables rules",
+            change: vec![format!("nft -f - ({lines} lines)")],
+        }
+    }
+
+    fn check(&self, machine: &dyn Observe) -> Result<Check, HostError> {
+        let output = machine.query(&self.query())?;
+        if !output.status.success() {
+            return Ok(Check::Missing);
+        }
+        let record = machine.file(&self.record)?.and_then(|file| serde_json::from_slice::<Record>(&file.bytes).ok());
+        let listed = String::from_utf8_lossy(&output.stdout);
+        Ok(match record {
+            Some(record) if record.loaded != nft::render(&self.firewall) => {
+                Check::Drifted(vec!["it was made from another policy".into()])
+            }
+            Some(record) if record.listed == listed => Check::Satisfied,
+            Some(_) => Check::Drifted(vec!["its rules were changed".into()]),
+            None => Check::Drifted(vec!["nothing tells what was loaded".into()]),
+        })
+    }
+
+    fn capture(&self, _: &dyn Observe) -> Result<Undo, HostError> {
+        Ok(Undo::Nothing)
+    }
+
+    fn apply(&self, machine: &mut dyn Act) -> Result<(), HostError> {
+        let loaded = nft::render(&self.firewall);
+        machine.run(&Command::new(Program::Nft, ["-f", "-"]).reading(loaded.clone()))?;
+        let record = Record { loaded, listed: text(self.query(), machine.observe())? };
+        let bytes = serde_json::to_vec(&record).map_err(|error| HostError::path("can't write", &self.record, error))?;
+        machine.write(&self.record, &FileState { bytes, mode: 0o600, uid: Uid(0), gid: Gid(0) }, Validator::Nobody)
+    }
+
+    fn revert(&self, _: &Undo, machine: &mut dyn Act) -> Result<Vec<String>, HostError> {
+        if machine.query(&self.query())?.status.success() {
+            machine.run(&self.delete())?;
+        }
+        machine.remove(&self.record)?;
+        Ok(vec![])
+    }
+}
