@@ -51,7 +51,7 @@ pub(super) fn ports(text: &str) -> Result<PortRange, Refusal> {
             (Ok(0), _) => {
                 ("is not a port: port 0 does not exist", "write a number from 1 to 65535".to_owned())
             }
-            (Ok(_), _) if number == text => {
+            (Ok(1..), _) if number == text => {
                 ("is not a port: ports end at 65535", "write a number from 1 to 65535".into())
             }
             (_, Some((Ok(first), Ok(last)))) if first > last => {

@@ -66,19 +66,23 @@ pub fn parse(text: &str, file: &str) -> Result<Policy, PolicyError> {
 
 impl<'t> Reader<'t> {
     fn policy(&mut self, root: &Node<'t>) -> Policy {
-        let top = self.fields(root, "the policy", TOP);
+        if matches!(root.kind, yaml::Kind::Null) {
+            let first = Place { line: 1, column: 1, ..Place::default() };
+            self.fault(first, "the file holds no policy", "write at least `version: 1` and `agents: {}`");
+            return Policy::default();
+        }
+        let Some(top) = self.fields(root, "the policy", TOP) else { return Policy::default() };
         self.version(root, &top);
         let Some(node) = top.get("agents") else {
-            if top.present().count() > 0 {
+            if !top.strange {
                 self.fault(root.at, "the policy has no `agents`", "add `agents:`, or `agents: {}` for none");
             }
             return Policy::default();
         };
         let mut agents = BTreeMap::new();
         let mut read = Vec::new();
-        for (key, value) in
-            self.map(node, "`agents`", "an agent's name and below it its keys, or `agents: {}`")
-        {
+        let entries = self.map(node, "`agents`", "an agent's name and below it its keys, or `agents: {}`");
+        for (key, value) in entries.unwrap_or_default() {
             let name = key.name.parse::<AccountName>().map_err(|error| agent_name(&error, &key.name));
             let name = self.judge(key.at, name);
             let agent = self.agent(value, &key.name, key.at);
@@ -94,7 +98,7 @@ impl<'t> Reader<'t> {
     fn version(&mut self, root: &Node<'t>, top: &Fields<'_, 't>) {
         let hint = format!("write `version: {VERSION}`");
         let Some(node) = top.get("version") else {
-            if top.present().count() > 0 {
+            if !top.strange {
                 self.fault(root.at, "the policy has no `version`", format!("{hint} as the first line"));
             }
             return;
@@ -103,7 +107,7 @@ impl<'t> Reader<'t> {
             Some("1") | None => {}
             Some(text) if text.parse::<u64>().is_ok_and(|version| version > VERSION) => {
                 let message =
-                    format!("version {text} is newer than this program, which reads version {VERSION}");
+                    format!("version {} is newer than this program, which reads {VERSION}", quote(text));
                 self.fault(node.at, message, format!("update agentuser, or {hint}"));
             }
             Some(text) => self.fault(node.at, format!("{} is no version of a policy", quote(text)), hint),
@@ -111,9 +115,12 @@ impl<'t> Reader<'t> {
     }
 
     fn agent(&mut self, node: &Node<'t>, name: &str, at: Place) -> Option<Agent> {
-        let fields = self.fields(node, &format!("the agent {}", quote(name)), AGENT);
+        let fields = self.fields(node, &format!("the agent {}", quote(name)), AGENT)?;
         let Some(human) = fields.get("human") else {
             let hint = "add `human: LOGIN` with the person who may become it";
+            if fields.strange {
+                return None;
+            }
             self.fault(at, format!("the agent {} has no `human`", quote(name)), hint);
             return None;
         };
@@ -178,11 +185,17 @@ impl<'t> Reader<'t> {
             );
             return None;
         }
-        let fields = self.fields(node, "a project", PROJECT);
+        let fields = self.fields(node, "a project", PROJECT)?;
         let access = fields.get("access").and_then(|node| self.choice::<Access>(node, "`access`"));
         let git = fields.get("git").and_then(|node| self.choice(node, "`git`"));
         let Some(path) = fields.get("path") else {
-            self.fault(node.at, "a project without `path`", "add `path:` with the directory, from `/` on");
+            if !fields.strange {
+                self.fault(
+                    node.at,
+                    "a project without `path`",
+                    "add `path:` with the directory, from `/` on",
+                );
+            }
             return None;
         };
         let text = self.scalar(path, "`path`", "write one directory an entry")?;
@@ -192,7 +205,7 @@ impl<'t> Reader<'t> {
     }
 
     fn network(&mut self, node: &Node<'t>) -> Network {
-        let fields = self.fields(node, "`network`", NETWORK);
+        let Some(fields) = self.fields(node, "`network`", NETWORK) else { return Network::default() };
         let hint = "a list of entries such as `- preset: github`, or `[]` for none";
         let allow = fields.get("allow").map_or(&[][..], |node| self.list(node, "`allow`", hint));
         let hint = "a list of entries such as `- cidr: 192.0.2.0/24`, or `[]` for none";
@@ -215,13 +228,17 @@ impl<'t> Reader<'t> {
 
     fn allow(&mut self, node: &Node<'t>) -> Option<Allow> {
         let kinds = "`preset`, `domain`, `cidr` or `loopback`";
-        let fields = self.fields(node, "an entry of `allow`", ALLOW);
+        let fields = self.fields(node, "an entry of `allow`", ALLOW)?;
         let given: Vec<_> = fields.present().filter(|(key, _)| key.name != "ports").collect();
         let (key, value) = match given[..] {
             [entry] => entry,
-            [] if fields.present().count() == 0 => return None,
+            [] if fields.strange => return None,
             [] => {
-                self.fault(node.at, "`ports` without a destination", format!("add one of {kinds}"));
+                self.fault(
+                    node.at,
+                    "an entry of `allow` without a destination",
+                    format!("add one of {kinds}"),
+                );
                 return None;
             }
             [_, (second, _), ..] => {
@@ -261,7 +278,7 @@ impl<'t> Reader<'t> {
     }
 
     fn deny(&mut self, node: &Node<'t>) -> Option<Deny> {
-        let fields = self.fields(node, "an entry of `deny`", DENY);
+        let fields = self.fields(node, "an entry of `deny`", DENY)?;
         let ports = fields.get("ports").map(|node| self.ports(node, "`ports`"));
         let Some(value) = fields.get("cidr") else {
             if fields.present().count() > 0 {
@@ -298,10 +315,13 @@ impl<'t> Reader<'t> {
     }
 
     fn environment(&mut self, node: &Node<'t>) -> Environment {
-        let fields = self.fields(node, "`environment`", ENVIRONMENT);
+        let Some(fields) = self.fields(node, "`environment`", ENVIRONMENT) else {
+            return Environment::default();
+        };
         let mut set = BTreeMap::new();
         let hint = "names and values: `{ EDITOR: vi }`, or `{}` for none";
-        for (key, value) in fields.get("set").map(|node| self.map(node, "`set`", hint)).unwrap_or_default() {
+        let entries = fields.get("set").and_then(|node| self.map(node, "`set`", hint));
+        for (key, value) in entries.unwrap_or_default() {
             let name = self.judge(key.at, environment::set_name(&key.name));
             let text = self.scalar(value, &quote(&key.name), "write one value, in quotes where it is empty");
             let text = text.filter(|text| self.judge(value.at, environment::set_value(text)).is_some());
@@ -325,7 +345,7 @@ impl<'t> Reader<'t> {
     }
 
     fn limits(&mut self, node: &Node<'t>) -> Limits {
-        let fields = self.fields(node, "`limits`", LIMITS);
+        let Some(fields) = self.fields(node, "`limits`", LIMITS) else { return Limits::default() };
         let memory = fields.get("memory").and_then(|node| {
             let text = self.scalar(node, "`memory`", "write an amount such as `8G`")?;
             self.judge(node.at, MemorySize::read(text))
@@ -339,7 +359,7 @@ impl<'t> Reader<'t> {
     }
 
     fn confine(&mut self, node: &Node<'t>) -> Confine {
-        let fields = self.fields(node, "`confine`", CONFINE);
+        let Some(fields) = self.fields(node, "`confine`", CONFINE) else { return Confine::default() };
         let mut boolean = |name: &str| fields.get(name).and_then(|node| self.boolean(node, &quote(name)));
         Confine {
             no_new_privileges: boolean("no-new-privileges"),

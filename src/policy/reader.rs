@@ -17,6 +17,8 @@ pub(super) struct Reader<'t> {
 pub(super) struct Fields<'n, 't> {
     known: &'static [&'static str],
     found: Vec<Option<&'n (Key<'t>, Node<'t>)>>,
+    /// Whether a key was refused: then what seems to be missing may be what was meant by it.
+    pub(super) strange: bool,
 }
 
 impl<'n, 't> Fields<'n, 't> {
@@ -73,16 +75,16 @@ impl<'t> Reader<'t> {
         self.fault(node.at, format!("{what} is {wanted}, not {offending}"), hint);
     }
 
-    /// The entries of a mapping, without those whose key stands there twice.
+    /// The entries of a mapping, without those whose key stands there twice; `None` for anything else.
     pub(super) fn map<'n>(
         &mut self,
         node: &'n Node<'t>,
         what: &str,
         hint: &str,
-    ) -> Vec<&'n (Key<'t>, Node<'t>)> {
+    ) -> Option<Vec<&'n (Key<'t>, Node<'t>)>> {
         let Kind::Map(entries) = &node.kind else {
             self.wrong_kind(node, what, "a mapping", format!("write {hint}"));
-            return Vec::new();
+            return None;
         };
         let mut seen = std::collections::HashMap::with_capacity(entries.len());
         let mut kept = Vec::with_capacity(entries.len());
@@ -99,25 +101,27 @@ impl<'t> Reader<'t> {
                 }
             }
         }
-        kept
+        Some(kept)
     }
 
-    /// The entries of a mapping that has a closed list of keys.
+    /// The entries of a mapping that has a closed list of keys; `None` for anything else.
     pub(super) fn fields<'n>(
         &mut self,
         node: &'n Node<'t>,
         what: &str,
         known: &'static [&'static str],
-    ) -> Fields<'n, 't> {
-        let hint = format!("keys and values: {}", known.join(", "));
-        let mut found = vec![None; known.len()];
-        for entry in self.map(node, what, &hint) {
-            match known.iter().position(|name| *name == entry.0.name) {
-                Some(at) => found[at] = Some(entry),
-                None => self.unknown(&entry.0, what, known),
+    ) -> Option<Fields<'n, 't>> {
+        let entries = self.map(node, what, &format!("its keys: {}", known.join(", ")))?;
+        let mut fields = Fields { known, found: vec![None; known.len()], strange: false };
+        for entry in entries {
+            if let Some(at) = known.iter().position(|name| *name == entry.0.name) {
+                fields.found[at] = Some(entry);
+            } else {
+                fields.strange = true;
+                self.unknown(&entry.0, what, known);
             }
         }
-        Fields { known, found }
+        Some(fields)
     }
 
     fn unknown(&mut self, key: &Key<'_>, what: &str, known: &'static [&'static str]) {
@@ -160,13 +164,11 @@ impl<'t> Reader<'t> {
         let text = self.scalar(node, what, &format!("write {listed}"))?;
         let value = T::ALL.iter().copied().find(|value| value.word() == text);
         if value.is_none() {
-            let near =
-                near(text, words()).map(|near| format!(": did you mean `{near}`?")).unwrap_or_default();
-            self.fault(
-                node.at,
-                format!("{} is no value of {what}", quote(text)),
-                format!("write {listed}{near}"),
-            );
+            let hint = match near(text, words()) {
+                Some(near) => format!("did you mean `{near}`? It takes {listed}"),
+                None => format!("write {listed}"),
+            };
+            self.fault(node.at, format!("{} is no value of {what}", quote(text)), hint);
         }
         value
     }

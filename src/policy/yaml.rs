@@ -225,10 +225,34 @@ fn options() -> Options {
 /// The tree of a text, or its one fault.
 pub(super) fn tree(text: &str) -> Result<Node<'_>, (Place, Refusal)> {
     serde_yaml::from_str_with_options(text, options()).map_err(|error| {
-        let at = error.location().map_or(Place { line: 1, column: 1, ..Place::default() }, place);
+        let mut at = error.location().map_or(Place { line: 1, column: 1, ..Place::default() }, place);
+        at.start = offset(text, at.line, at.column);
+        if matches!(error, Error::Budget { breach: BudgetBreach::Anchors { .. }, .. }) {
+            at = anchor_before(text, at);
+        }
         let rest = text.get(at.start..).unwrap_or_default().lines().next().unwrap_or_default();
         (at, refusal(&error, rest))
     })
+}
+
+/// The byte at a line and column.
+fn offset(text: &str, line: u32, column: u32) -> usize {
+    let lines = text.split_inclusive('\n').take((line as usize).saturating_sub(1));
+    let start = lines.map(str::len).sum::<usize>();
+    let rest = text.get(start..).unwrap_or_default();
+    let column = (column as usize).saturating_sub(1);
+    start + rest.char_indices().nth(column).map_or(rest.len(), |(at, _)| at)
+}
+
+/// The anchor of the node at a place: the parser tells where the node is.
+fn anchor_before(text: &str, node: Place) -> Place {
+    let before = text.get(..node.start).unwrap_or_default();
+    let Some(start) = before.rfind('&') else { return node };
+    let line = before[..start].matches('\n').count() + 1;
+    let column = before[..start].rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
+    let len = before[start..].trim_end().len();
+    Place { line: number(line), column: number(column), start, len }
 }
 
 /// The fault in our words; `rest` is the line from the place on.
@@ -247,19 +271,22 @@ fn refusal(error: &Error, rest: &str) -> Refusal {
         Error::MergeKeyNotAllowed { .. } => {
             Refusal::new("`<<` (a merge key)", "write the keys out where they are meant")
         }
-        Error::Eof { .. } => {
-            Refusal::new("the file is empty", "write at least `version: 1` and `agents: {}`")
-        }
         Error::UnsupportedTag { tag, .. } => {
             Refusal::new(format!("the tag {}", quote(tag)), "leave the tag out")
         }
-        Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => {
-            Refusal::new("nested too deep", "a policy needs no more than 7 levels; check the indentation")
-        }
+        Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => deep(),
+        Error::ExternalMessage { msg, .. } if msg.contains("recursion limit") => deep(),
         Error::Budget { .. } => Refusal::new("too much for a policy", "keep the file short"),
         Error::ExternalMessage { msg, .. } => scan(msg, rest),
         other => scan(&other.to_string(), rest),
     }
+}
+
+fn deep() -> Refusal {
+    Refusal::new(
+        "nested too deep",
+        "a policy needs no more than 7 levels: check the indentation and the brackets",
+    )
 }
 
 fn anchor(rest: &str) -> Refusal {
