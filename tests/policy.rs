@@ -1,5 +1,7 @@
 //! Policy files from the disk: what is read, what is refused, and in which words.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
 use agentuser::policy::{self, Policy, PolicyError};
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
 

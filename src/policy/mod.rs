@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod edit;
 mod environment;
 mod error;
 mod groups;
@@ -18,14 +19,18 @@ mod network;
 mod parse;
 mod paths;
 mod reader;
+mod render;
+mod splice;
 mod validate;
 mod yaml;
 
+pub use edit::{EditError, add_agent, add_project, remove_agent, remove_project};
 pub use environment::EnvPattern;
 pub use error::{PolicyError, Problem};
 pub use layers::{Unsupported, unsupported};
 pub use names::{DomainName, HumanName, MemorySize, PRESETS, PresetName};
 pub use parse::parse;
+pub use render::render;
 pub use validate::warnings;
 
 use crate::model::{AbsPath, AccountName, PortSet};
