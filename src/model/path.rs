@@ -72,6 +72,7 @@ impl AbsPath {
     }
 
     /// The path with one more component, or several parted by slashes.
+    #[must_use]
     pub fn join(&self, below: &str) -> Self {
         Self(format!("{}/{below}", if self.0 == "/" { "" } else { &self.0 }))
     }

@@ -1,1 +1,374 @@
-//! The policy file.
+//! The policy file: who may become which agent, and what that agent reaches.
+//!
+//! The file is the only authority, so it is read strictly: each key, value and name is judged here, with its line, its
+//! column and the mend, and what is let through is a value that the rest of the program need not doubt. Pure: text in,
+//! values out.
+//!
+//! A key that a later layer brings into force is an `Option`: `None` says that the file leaves it open, so that what was
+//! asked for by name and can't be given yet is refused ([`unsupported`]) while a plain policy works.
+
+#![forbid(unsafe_code)]
+
+mod edit;
+mod environment;
+mod error;
+mod groups;
+mod layers;
+mod names;
+mod network;
+mod parse;
+mod paths;
+mod reader;
+mod render;
+mod splice;
+mod validate;
+mod yaml;
+
+pub use edit::{EditError, add_agent, add_project, remove_agent, remove_project};
+pub use environment::EnvPattern;
+pub use error::{PolicyError, Problem};
+pub use layers::{Unsupported, unsupported};
+pub use names::{DomainName, HumanName, MemorySize, PRESETS, PresetName};
+pub use parse::parse;
+pub use render::render;
+pub use validate::warnings;
+
+use crate::model::{AbsPath, AccountName, PortSet};
+use ipnet::IpNet;
+use std::{collections::BTreeMap, fmt};
+
+/// The version of the policy file that this program reads and writes.
+pub const VERSION: u64 = 1;
+
+/// The largest policy file that is read, in bytes.
+pub const MAX_BYTES: usize = 1 << 20;
+
+/// A whole policy file. Two are equal when they say the same, wherever in the file they say it.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    /// The agents by account name; none after the last one was removed.
+    pub agents: BTreeMap<AccountName, Agent>,
+    /// Where the keys that [`unsupported`] names stand in the file.
+    places: layers::Places,
+}
+
+impl Policy {
+    /// A policy that was not read from a file.
+    pub fn new(agents: BTreeMap<AccountName, Agent>) -> Self {
+        Self { agents, places: layers::Places::default() }
+    }
+}
+
+impl PartialEq for Policy {
+    fn eq(&self, other: &Self) -> bool {
+        self.agents == other.agents
+    }
+}
+
+impl Eq for Policy {}
+
+/// One agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agent {
+    /// Who may become it.
+    pub human: HumanName,
+    /// Its login shell.
+    pub shell: AbsPath,
+    /// Supplementary groups, beside its own.
+    pub groups: Vec<String>,
+    /// How projects are shared.
+    pub sharing: Sharing,
+    /// How much of the machine it sees; see [`Agent::view`].
+    pub view: Option<View>,
+    /// The directories that human and agent both work in, in the file's order.
+    pub projects: Vec<Project>,
+    /// What it reaches over the network.
+    pub network: Network,
+    /// Its environment.
+    pub environment: Environment,
+    /// Directories before the standard ones in its `PATH`.
+    pub path: Vec<AbsPath>,
+    /// Resource limits.
+    pub limits: Limits,
+    /// Confinement of its processes.
+    pub confine: Confine,
+}
+
+impl Agent {
+    /// An agent with every key left at its default.
+    pub fn new(human: HumanName) -> Self {
+        Self {
+            human,
+            shell: parse::default_shell(),
+            groups: Vec::new(),
+            sharing: Sharing::default(),
+            view: None,
+            projects: Vec::new(),
+            network: Network::default(),
+            environment: Environment::default(),
+            path: Vec::new(),
+            limits: Limits::default(),
+            confine: Confine::default(),
+        }
+    }
+
+    /// The view in effect.
+    pub fn view(&self) -> View {
+        self.view.unwrap_or_default()
+    }
+}
+
+/// A value of a key that takes one of a few words.
+pub(crate) trait Choice: Copy + 'static {
+    /// All values, in the order in which messages list them.
+    const ALL: &'static [Self];
+
+    /// The word in the file.
+    fn word(self) -> &'static str;
+}
+
+macro_rules! choice {
+    ($(#[$doc:meta])* $name:ident { $($(#[$about:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub enum $name {
+            $($(#[$about])* $variant),+
+        }
+
+        impl Choice for $name {
+            const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            fn word(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word),+
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.word())
+            }
+        }
+    };
+}
+
+choice! {
+    /// How projects are shared.
+    Sharing {
+        /// Access control lists on the files themselves.
+        #[default]
+        Acl = "acl",
+        /// Id-mapped mounts; nothing on disk changes.
+        Mount = "mount",
+    }
+}
+choice! {
+    /// How much of the machine the agent sees. The default is what is built today.
+    View {
+        /// A mount namespace of its own.
+        Private = "private",
+        /// The machine as every account sees it.
+        #[default]
+        Plain = "plain",
+    }
+}
+choice! {
+    /// What the agent may do in a project.
+    Access {
+        /// Read and write.
+        #[default]
+        ReadWrite = "read-write",
+        /// Read only.
+        ReadOnly = "read-only",
+    }
+}
+choice! {
+    /// Protection of git's configuration and hooks. The default is what is built today.
+    Git {
+        /// The agent can't change them.
+        Guard = "guard",
+        /// Files like any other.
+        #[default]
+        Open = "open",
+    }
+}
+choice! {
+    /// Connections from the agent that no rule names.
+    Outbound {
+        /// Refused.
+        #[default]
+        Deny = "deny",
+        /// Let through.
+        Allow = "allow",
+    }
+}
+choice! {
+    /// Where the agent's listening sockets may be reached from.
+    Inbound {
+        /// Nowhere.
+        None = "none",
+        /// This machine.
+        #[default]
+        Loopback = "loopback",
+        /// Anywhere.
+        Any = "any",
+    }
+}
+choice! {
+    /// How the agent resolves names.
+    Dns {
+        /// Through our gate, which answers for allowed names only.
+        Gate = "gate",
+        /// Through the system's resolvers, which is a channel to the outside.
+        System = "system",
+        /// Not at all.
+        #[default]
+        None = "none",
+    }
+}
+choice! {
+    /// What the audit log keeps. The default is what is built today.
+    Log {
+        /// Nothing.
+        #[default]
+        None = "none",
+        /// Refused connections.
+        Blocked = "blocked",
+        /// Every connection.
+        All = "all",
+    }
+}
+choice! {
+    /// User namespaces of the agent's own. The default is what is built today.
+    UserNamespaces {
+        /// Refused.
+        Deny = "deny",
+        /// Left as the kernel has them.
+        #[default]
+        Allow = "allow",
+    }
+}
+
+/// A directory that human and agent both work in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Project {
+    /// The directory.
+    pub path: AbsPath,
+    /// What the agent may do in it.
+    pub access: Access,
+    /// Protection of git's own files; see [`Project::git`].
+    pub git: Option<Git>,
+}
+
+impl Project {
+    /// A project with every key left at its default.
+    pub fn new(path: AbsPath) -> Self {
+        Self { path, access: Access::default(), git: None }
+    }
+
+    /// The protection in effect.
+    pub fn git(&self) -> Git {
+        self.git.unwrap_or_default()
+    }
+}
+
+/// What an agent reaches over the network, and who reaches it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Network {
+    /// Connections that no rule names.
+    pub outbound: Outbound,
+    /// Who reaches the agent's listening sockets.
+    pub inbound: Inbound,
+    /// How names are resolved.
+    pub dns: Dns,
+    /// What is logged; see [`Network::log`].
+    pub log: Option<Log>,
+    /// What is let through, in the file's order.
+    pub allow: Vec<Allow>,
+    /// What is refused whatever `allow` says.
+    pub deny: Vec<Deny>,
+}
+
+impl Network {
+    /// The log in effect.
+    pub fn log(&self) -> Log {
+        self.log.unwrap_or_default()
+    }
+}
+
+/// A destination that is let through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Allow {
+    /// A service by name, with its published addresses and domains.
+    Preset {
+        /// Its name.
+        name: PresetName,
+    },
+    /// A domain.
+    Domain {
+        /// Its name, perhaps with a leading `*.`.
+        name: DomainName,
+        /// Its ports; TCP 443 where the file names none.
+        ports: PortSet,
+    },
+    /// A network.
+    Cidr {
+        /// The network, without host bits.
+        net: IpNet,
+        /// Its ports; `None` is every port of every protocol.
+        ports: Option<PortSet>,
+    },
+    /// Ports on this machine's loopback.
+    Loopback(PortSet),
+}
+
+/// A network that is refused whatever the allow list says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deny {
+    /// The network, without host bits.
+    pub net: IpNet,
+    /// Its ports; `None` is every port of every protocol.
+    pub ports: Option<PortSet>,
+}
+
+/// The agent's environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Environment {
+    /// Variables taken from the human's environment.
+    pub pass: Vec<EnvPattern>,
+    /// Variables that the policy sets.
+    pub set: BTreeMap<String, String>,
+}
+
+impl Default for Environment {
+    fn default() -> Self {
+        Self { pass: EnvPattern::defaults(), set: BTreeMap::new() }
+    }
+}
+
+/// Resource limits; `None` is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Memory of all processes together.
+    pub memory: Option<MemorySize>,
+    /// Processors' worth of time.
+    pub cpus: Option<u32>,
+    /// Processes and threads at a time.
+    pub processes: Option<u32>,
+    /// Open files a process.
+    pub open_files: Option<u32>,
+}
+
+/// Confinement; `None` is what is built today, that is, none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Confine {
+    /// No setuid program gives anything.
+    pub no_new_privileges: Option<bool>,
+    /// File access narrowed by Landlock.
+    pub landlock: Option<bool>,
+    /// User namespaces of its own.
+    pub user_namespaces: Option<UserNamespaces>,
+    /// Temporary directories of its own.
+    pub private_tmp: Option<bool>,
+}

@@ -1,0 +1,119 @@
+//! Layers that a policy can ask for by name and that are not built yet.
+//!
+//! Asking for one is refused rather than passed over: a person who wrote `git: guard` must not believe in a guard that
+//! is not there. The issue that builds a layer removes its line here and turns its default on in the types.
+
+use super::{Agent, Allow, Choice, Dns, Git, Log, Policy, Sharing, UserNamespaces, View, yaml::Node};
+use crate::model::AccountName;
+use std::collections::BTreeMap;
+
+/// Lines and columns of keys, by agent and path of the key.
+pub(super) type Places = BTreeMap<(AccountName, String), (u32, u32)>;
+
+/// A layer that a policy asks for and that is not built yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsupported {
+    /// The agent that asks.
+    pub agent: AccountName,
+    /// The key below the agent, such as `network.allow[2].preset`.
+    pub key: String,
+    /// The value, as the file has it.
+    pub asked: String,
+    /// Its line, from 1; 0 for a policy that was not read from a file.
+    pub line: u32,
+    /// Its column, from 1; 0 for a policy that was not read from a file.
+    pub column: u32,
+    /// What to write until the layer is built.
+    pub mend: String,
+}
+
+/// What a policy asks for by name and does not get yet; empty for one that leaves it to the defaults.
+pub fn unsupported(policy: &Policy) -> Vec<Unsupported> {
+    let mut found = Vec::new();
+    for (name, agent) in &policy.agents {
+        for (key, asked, mend) in asked(agent) {
+            let place = policy.places.get(&(name.clone(), key.clone()));
+            let (line, column) = place.copied().unwrap_or_default();
+            found.push(Unsupported { agent: name.clone(), key, asked, line, column, mend: mend.into() });
+        }
+    }
+    found
+}
+
+/// Where the keys stand that [`unsupported`] names.
+pub(super) fn places(policy: &Policy, root: &Node<'_>) -> Places {
+    let mut places = Places::new();
+    for (name, agent) in &policy.agents {
+        for (key, ..) in asked(agent) {
+            let node = root.get("agents").and_then(|(_, agents)| agents.get(name.as_str()));
+            if let Some(node) = node.and_then(|(_, agent)| agent.find(&key)) {
+                places.insert((name.clone(), key), (node.at.line, node.at.column));
+            }
+        }
+    }
+    places
+}
+
+type Asked = (String, String, &'static str);
+
+fn asked(agent: &Agent) -> Vec<Asked> {
+    let mut found: Vec<Asked> = Vec::new();
+    let mut ask = |key: &str, asked: String, mend| found.push((key.into(), asked, mend));
+    if agent.sharing == Sharing::Mount {
+        ask("sharing", "mount".into(), "write `sharing: acl`");
+    }
+    if agent.view == Some(View::Private) {
+        ask("view", "private".into(), "write `view: plain`, or leave `view` out");
+    }
+    for (i, project) in agent.projects.iter().enumerate() {
+        if project.git == Some(Git::Guard) {
+            ask(&format!("projects[{i}].git"), "guard".into(), "write `git: open`, or leave `git` out");
+        }
+    }
+    network(agent, &mut ask);
+    let limits = &agent.limits;
+    let limits = [
+        ("memory", limits.memory.map(|memory| memory.to_string())),
+        ("cpus", limits.cpus.map(|count| count.to_string())),
+        ("processes", limits.processes.map(|count| count.to_string())),
+        ("open-files", limits.open_files.map(|count| count.to_string())),
+    ];
+    for (key, value) in limits {
+        if let Some(value) = value {
+            ask(&format!("limits.{key}"), value, "leave it out");
+        }
+    }
+    let confine = &agent.confine;
+    let on = [
+        ("no-new-privileges", confine.no_new_privileges),
+        ("landlock", confine.landlock),
+        ("private-tmp", confine.private_tmp),
+    ];
+    for (key, value) in on {
+        if value == Some(true) {
+            ask(&format!("confine.{key}"), "true".into(), "write `false`, or leave it out");
+        }
+    }
+    if confine.user_namespaces == Some(UserNamespaces::Deny) {
+        ask("confine.user-namespaces", "deny".into(), "write `allow`, or leave it out");
+    }
+    found
+}
+
+fn network(agent: &Agent, ask: &mut impl FnMut(&str, String, &'static str)) {
+    let network = &agent.network;
+    if network.dns != Dns::None {
+        ask("network.dns", network.dns.word().into(), "write `dns: none`, or leave `dns` out");
+    }
+    if let Some(log) = network.log.filter(|log| *log != Log::None) {
+        ask("network.log", log.word().into(), "write `log: none`, or leave `log` out");
+    }
+    for (i, entry) in network.allow.iter().enumerate() {
+        let mend = "write the networks as `cidr:`";
+        match entry {
+            Allow::Preset { name } => ask(&format!("network.allow[{i}].preset"), name.to_string(), mend),
+            Allow::Domain { name, .. } => ask(&format!("network.allow[{i}].domain"), name.to_string(), mend),
+            Allow::Cidr { .. } | Allow::Loopback(_) => {}
+        }
+    }
+}

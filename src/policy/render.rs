@@ -1,0 +1,283 @@
+//! A policy as text that a person goes on editing: what is not at its default, one key a line, with short comments.
+
+use super::{
+    Access, Agent, Allow, Confine, Environment, Limits, Network, Policy, Project, VERSION, network, parse,
+};
+use crate::model::{AccountName, PortRange, PortSet, Protocol};
+use ipnet::IpNet;
+use std::fmt::Write as _;
+
+/// The column at which comments start, where the line leaves room.
+const COMMENTS: usize = 38;
+
+/// Lines of YAML, each with its depth.
+#[derive(Default)]
+pub(super) struct Lines {
+    lines: Vec<(usize, String, &'static str)>,
+}
+
+impl Lines {
+    fn add(&mut self, depth: usize, text: impl Into<String>) {
+        self.lines.push((depth, text.into(), ""));
+    }
+
+    fn add_with(&mut self, depth: usize, text: impl Into<String>, comment: &'static str) {
+        self.lines.push((depth, text.into(), comment));
+    }
+
+    /// The text, `indent` columns in from the left.
+    pub(super) fn text(&self, indent: usize) -> String {
+        let mut out = String::new();
+        for (depth, text, comment) in &self.lines {
+            let mut line = format!("{}{text}", " ".repeat(indent + 2 * depth));
+            if !comment.is_empty() {
+                let pad = COMMENTS.saturating_sub(line.chars().count()).max(2);
+                let _ = write!(line, "{}# {comment}", " ".repeat(pad));
+            }
+            out.push_str(&line);
+            out.push('\n');
+        }
+        out
+    }
+}
+
+/// Writes a policy; reading the text gives the same policy.
+pub fn render(policy: &Policy) -> String {
+    let mut out = String::from("# The agents of this machine. What is not written here has its default.\n");
+    let _ = writeln!(out, "version: {VERSION}");
+    if policy.agents.is_empty() {
+        out.push_str("agents: {}\n");
+        return out;
+    }
+    out.push_str("agents:\n");
+    for (name, agent) in &policy.agents {
+        out.push_str(&agent_lines(name, agent).text(2));
+    }
+    out
+}
+
+/// One agent, its name at depth 0.
+pub(super) fn agent_lines(name: &AccountName, agent: &Agent) -> Lines {
+    let mut lines = Lines::default();
+    lines.add(0, format!("{}:", scalar(name.as_str())));
+    lines.add_with(1, format!("human: {}", scalar(agent.human.as_str())), "who may become it");
+    if agent.shell != parse::default_shell() {
+        lines.add(1, format!("shell: {}", scalar(agent.shell.as_str())));
+    }
+    if !agent.groups.is_empty() {
+        lines.add(1, format!("groups: {}", list(agent.groups.iter().map(|group| scalar(group)))));
+    }
+    if agent.sharing != super::Sharing::default() {
+        lines.add_with(1, format!("sharing: {}", agent.sharing), "acl | mount");
+    }
+    if let Some(view) = agent.view {
+        lines.add_with(1, format!("view: {view}"), "private | plain");
+    }
+    project_section(&mut lines, 1, &agent.projects);
+    network_lines(&mut lines, &agent.network);
+    environment(&mut lines, &agent.environment);
+    if !agent.path.is_empty() {
+        let path = list(agent.path.iter().map(|path| scalar(path.as_str())));
+        lines.add_with(1, format!("path: {path}"), "before the standard directories");
+    }
+    limits(&mut lines, agent.limits);
+    confine(&mut lines, agent.confine);
+    lines
+}
+
+/// The key `projects` with its list, at a depth; nothing for no projects.
+fn project_section(lines: &mut Lines, depth: usize, projects: &[Project]) {
+    if projects.is_empty() {
+        return;
+    }
+    lines.add_with(depth, "projects:", "what the agent and you both work in");
+    for project in projects {
+        item(lines, depth + 1, project);
+    }
+}
+
+/// The key `projects` with one project, at depth 0.
+pub(super) fn first_project(project: &Project) -> Lines {
+    let mut lines = Lines::default();
+    project_section(&mut lines, 0, std::slice::from_ref(project));
+    lines
+}
+
+/// One project as an item of a block list, at depth 0.
+pub(super) fn project_lines(project: &Project) -> Lines {
+    let mut lines = Lines::default();
+    item(&mut lines, 0, project);
+    lines
+}
+
+/// One project in braces.
+pub(super) fn project_flow(project: &Project) -> String {
+    format!("{{ {} }}", project_keys(project).join(", "))
+}
+
+fn item(lines: &mut Lines, depth: usize, project: &Project) {
+    for (i, key) in project_keys(project).into_iter().enumerate() {
+        let comment = if key.starts_with("access") { "read-write | read-only" } else { "" };
+        lines.add_with(depth, format!("{}{key}", if i == 0 { "- " } else { "  " }), comment);
+    }
+}
+
+fn project_keys(project: &Project) -> Vec<String> {
+    let mut keys = vec![format!("path: {}", scalar(project.path.as_str()))];
+    if project.access != Access::default() {
+        keys.push(format!("access: {}", project.access));
+    }
+    keys.extend(project.git.map(|git| format!("git: {git}")));
+    keys
+}
+
+fn network_lines(lines: &mut Lines, network: &Network) {
+    if *network == Network::default() {
+        return;
+    }
+    let plain = Network::default();
+    lines.add(1, "network:");
+    if network.outbound != plain.outbound {
+        lines.add_with(2, format!("outbound: {}", network.outbound), "deny | allow");
+    }
+    if network.inbound != plain.inbound {
+        lines.add_with(2, format!("inbound: {}", network.inbound), "none | loopback | any");
+    }
+    if network.dns != plain.dns {
+        lines.add_with(2, format!("dns: {}", network.dns), "gate | system | none");
+    }
+    if let Some(log) = network.log {
+        lines.add_with(2, format!("log: {log}"), "none | blocked | all");
+    }
+    if !network.allow.is_empty() {
+        lines.add_with(2, "allow:", "what it reaches; everything else is refused");
+        network.allow.iter().for_each(|entry| allow(lines, entry));
+    }
+    if !network.deny.is_empty() {
+        lines.add_with(2, "deny:", "wins over allow");
+        for deny in &network.deny {
+            lines.add(3, format!("- cidr: {}", net(&deny.net)));
+            ports(lines, deny.ports.as_ref());
+        }
+    }
+}
+
+fn allow(lines: &mut Lines, entry: &Allow) {
+    match entry {
+        Allow::Preset { name } => lines.add(3, format!("- preset: {name}")),
+        Allow::Domain { name, ports: given } => {
+            lines.add(3, format!("- domain: {}", scalar(name.as_str())));
+            ports(lines, Some(given).filter(|given| **given != network::https()));
+        }
+        Allow::Cidr { net: given, ports: on } => {
+            lines.add(3, format!("- cidr: {}", net(given)));
+            ports(lines, on.as_ref());
+        }
+        Allow::Loopback(given) => lines.add(3, format!("- loopback: {}", port_list(given))),
+    }
+}
+
+fn ports(lines: &mut Lines, given: Option<&PortSet>) {
+    if let Some(given) = given {
+        lines.add(3, format!("  ports: {}", port_list(given)));
+    }
+}
+
+fn port_list(ports: &PortSet) -> String {
+    let one = |range: &PortRange| {
+        let plain = range.first == range.last && range.protocol == Protocol::Tcp;
+        if plain { range.to_string() } else { format!("\"{range}\"") }
+    };
+    list(ports.ranges().iter().map(one))
+}
+
+/// A network; one that starts with a colon would not be text without quotes.
+fn net(net: &IpNet) -> String {
+    let text = net.to_string();
+    if text.starts_with(':') { format!("\"{text}\"") } else { text }
+}
+
+fn environment(lines: &mut Lines, environment: &Environment) {
+    let plain = Environment::default();
+    if *environment == plain {
+        return;
+    }
+    lines.add(1, "environment:");
+    if environment.pass != plain.pass {
+        let pass = list(environment.pass.iter().map(|pattern| scalar(pattern.as_str())));
+        lines.add_with(2, format!("pass: {pass}"), "taken from your environment");
+    }
+    if !environment.set.is_empty() {
+        lines.add(2, "set:");
+        for (name, value) in &environment.set {
+            lines.add(3, format!("{}: {}", scalar(name), scalar(value)));
+        }
+    }
+}
+
+fn limits(lines: &mut Lines, limits: Limits) {
+    let given = [
+        ("memory", limits.memory.map(|memory| memory.to_string())),
+        ("cpus", limits.cpus.map(|count| count.to_string())),
+        ("processes", limits.processes.map(|count| count.to_string())),
+        ("open-files", limits.open_files.map(|count| count.to_string())),
+    ];
+    section(lines, "limits", given);
+}
+
+fn confine(lines: &mut Lines, confine: Confine) {
+    let word = |on: Option<bool>| on.map(|on| on.to_string());
+    let given = [
+        ("no-new-privileges", word(confine.no_new_privileges)),
+        ("landlock", word(confine.landlock)),
+        ("user-namespaces", confine.user_namespaces.map(|value| value.to_string())),
+        ("private-tmp", word(confine.private_tmp)),
+    ];
+    section(lines, "confine", given);
+}
+
+fn section<const N: usize>(lines: &mut Lines, name: &str, keys: [(&str, Option<String>); N]) {
+    if keys.iter().all(|(_, value)| value.is_none()) {
+        return;
+    }
+    lines.add(1, format!("{name}:"));
+    for (key, value) in keys {
+        if let Some(value) = value {
+            lines.add(2, format!("{key}: {value}"));
+        }
+    }
+}
+
+fn list(items: impl Iterator<Item = String>) -> String {
+    format!("[{}]", items.collect::<Vec<_>>().join(", "))
+}
+
+/// Words that YAML of one version or another takes for something else than text.
+const WORDS: [&str; 11] = ["null", "true", "false", "yes", "no", "on", "off", "y", "n", "inf", "nan"];
+
+/// Text as a scalar, in quotes where it needs them.
+pub(super) fn scalar(text: &str) -> String {
+    let first = |c: char| c.is_ascii_alphabetic() || c == '_' || c == '/';
+    let rest = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '/' | '.' | '-' | '*');
+    if text.starts_with(first)
+        && text.chars().all(rest)
+        && !WORDS.iter().any(|word| word.eq_ignore_ascii_case(text))
+    {
+        return text.into();
+    }
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_ascii_graphic() || c == ' ' || c.is_alphanumeric() => out.push(c),
+            c => {
+                let _ = write!(out, "\\U{:08X}", u32::from(c));
+            }
+        }
+    }
+    out.push('"');
+    out
+}
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -1,0 +1,223 @@
+//! The pass that puts our entries on objects, or only tells which lack them.
+//!
+//! An ordinary object is judged and changed by its name in an open directory: between the two the agent could put another
+//! object there, but only one that it could write already, as long as the kernel's `fs.protected_hardlinks` is on
+//! (`proc_sys_fs(5)`). Where it is off, and for every object that needs a record or has more than one link, the object is
+//! pinned by a descriptor, judged there and changed there.
+
+use super::entries::{grant, grant_default, holds, holds_default, is_ours};
+use super::record::Prior;
+use super::report::{Report, Why};
+use super::walk::{Local, Pass, Spot, foreign, refused, walk};
+use super::xattr::{Calls, Target};
+use super::{Job, NoSink, ShareError, Sink, links};
+use crate::formats::posix_acl::{ACCESS, Acl, DEFAULT};
+use crate::host::dir::{Dir, Meta, PathBytes};
+use crate::model::{Gid, Uid};
+use rustix::fs::FileType;
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// How many objects are pinned at once.
+pub(super) const BATCH: usize = 64;
+
+const SET_GROUP_ID: u32 = 0o2000;
+
+/// One pass over a job's tree.
+pub(super) struct Grant<'a> {
+    pub(super) job: &'a Job,
+    pub(super) owner: Uid,
+    pub(super) calls: Calls,
+    /// None for a check.
+    pub(super) sink: Option<&'a dyn Sink>,
+    groups: Groups,
+    pin_all: bool,
+}
+
+/// An object that can't be replaced under us.
+pub(super) struct Pinned {
+    pub(super) pin: OwnedFd,
+    pub(super) meta: Meta,
+    pub(super) path: PathBytes,
+    pub(super) linked_outside: bool,
+}
+
+/// What an object needs.
+struct Change {
+    access: Option<Acl>,
+    default: Option<Acl>,
+    /// It had an ACL that is not ours.
+    record: bool,
+    why: Why,
+}
+
+pub(super) fn run(job: &Job, owner: Uid, sink: Option<&dyn Sink>) -> Result<Report, ShareError> {
+    let root = super::open(&job.root)?;
+    let pin_all =
+        std::fs::read("/proc/sys/fs/protected_hardlinks").is_ok_and(|value| !value.starts_with(b"1"));
+    let pass = Grant { job, owner, calls: Calls::probe(&root), sink, groups: Groups::mine(), pin_all };
+    let mut local = walk(&root, job, sink.unwrap_or(&NoSink), &pass)?;
+    links::settle(&pass, &root, &mut local)?;
+    Ok(local.report)
+}
+
+impl Pass for Grant<'_> {
+    fn visit(&self, local: &mut Local, spot: Spot<'_>, meta: &Meta) {
+        local.report.objects += 1;
+        let target = Target::Name(spot.dir.as_fd(), spot.name);
+        let lacks = || self.change(target, meta, false).is_ok_and(|change| change.is_some());
+        if foreign(local, (self.job, self.owner), spot, meta, lacks) {
+            return;
+        }
+        if meta.kind == FileType::RegularFile && meta.nlink > 1 {
+            local.links.push((spot.path(), *meta));
+        } else if self.pin_all && self.sink.is_some() {
+            local.deferred.push(spot.name.to_owned());
+        } else {
+            match self.change(target, meta, false) {
+                Ok(Some(change)) if change.record && self.sink.is_some() => {
+                    local.deferred.push(spot.name.to_owned());
+                }
+                found => self.finish(&mut local.report, target, found, || spot.path()),
+            }
+        }
+    }
+
+    fn leave(&self, local: &mut Local, dir: &Dir, path: &[u8]) -> Result<(), ShareError> {
+        let deferred = std::mem::take(&mut local.deferred);
+        for names in deferred.chunks(BATCH) {
+            let pin = |name: &CString| self.pin(&mut local.report, Spot { dir, above: path, name });
+            let pinned: Vec<_> = names.iter().filter_map(pin).collect();
+            self.settle(&mut local.report, &pinned)?;
+        }
+        Ok(())
+    }
+}
+
+impl Grant<'_> {
+    /// Pins an object of the owner that has no other name.
+    fn pin(&self, report: &mut Report, spot: Spot<'_>) -> Option<Pinned> {
+        match pin(spot.dir, spot.name) {
+            Ok((pin, meta)) if meta.uid == self.owner && (meta.is_dir() || meta.nlink == 1) => {
+                Some(Pinned { pin, meta, path: spot.path(), linked_outside: false })
+            }
+            Ok(_) => {
+                report.lack(Why::Replaced, || spot.path());
+                None
+            }
+            Err(errno) => {
+                report.lack(refused(errno), || spot.path());
+                None
+            }
+        }
+    }
+
+    /// Records those that need it, all at once, then changes what needs a change.
+    pub(super) fn settle(&self, report: &mut Report, batch: &[Pinned]) -> Result<(), ShareError> {
+        let target = |object: &Pinned| {
+            self.change(Target::Pin(object.pin.as_fd()), &object.meta, object.linked_outside)
+        };
+        let changes: Vec<_> = batch.iter().map(target).collect();
+        if let Some(sink) = self.sink {
+            let mut priors = Vec::new();
+            for (object, change) in batch.iter().zip(&changes) {
+                if matches!(change, Ok(Some(change)) if change.record) {
+                    let (pin, path) = (object.pin.as_fd(), object.path.clone());
+                    let prior = Prior::of(self.calls, pin, path, &object.meta, &self.job.tags());
+                    priors.push(prior.map_err(ShareError::Record)?);
+                }
+            }
+            if !priors.is_empty() {
+                sink.prior(&priors).map_err(ShareError::Record)?;
+                report.recorded += priors.len() as u64;
+            }
+        }
+        for (object, change) in batch.iter().zip(changes) {
+            self.finish(report, Target::Pin(object.pin.as_fd()), change, || object.path.clone());
+        }
+        Ok(())
+    }
+
+    /// What an object lacks.
+    fn change(&self, target: Target<'_>, meta: &Meta, linked_outside: bool) -> Result<Option<Change>, Why> {
+        if matches!(meta.kind, FileType::BlockDevice | FileType::CharacterDevice) {
+            return Err(Why::Device);
+        }
+        let read = |kind: &CStr| {
+            let bytes = self.calls.get(target, kind).map_err(refused)?;
+            bytes.map(|bytes| Acl::parse(&bytes)).transpose().map_err(|_| Why::Malformed)
+        };
+        let entries = self.job.entries(meta.is_dir() || meta.mode & 0o111 != 0, linked_outside);
+        let found = read(ACCESS)?;
+        let foreign = |acl: &Option<Acl>| acl.as_ref().is_some_and(|acl| !is_ours(acl, &self.job.tags()));
+        let mut record = foreign(&found);
+        let ours = found.is_some() && !record;
+        let access = found.unwrap_or_else(|| Acl::from_mode(meta.mode));
+        let new_access = (!holds(&access, &entries)).then(|| grant(&access, &entries));
+        let mut new_default = None;
+        if meta.is_dir() {
+            let default = read(DEFAULT)?;
+            record |= foreign(&default);
+            if default.as_ref().is_none_or(|acl| !holds_default(acl, &entries)) {
+                new_default = Some(grant_default(default.as_ref(), &access, &entries));
+            }
+        }
+        let why = match (&new_access, &new_default) {
+            (None, None) => return Ok(None),
+            (None, Some(_)) => Why::Default,
+            (Some(_), _) if ours => Why::Differs,
+            (Some(_), _) => Why::Missing,
+        };
+        if new_access.is_some() && meta.mode & SET_GROUP_ID != 0 && !self.groups.contain(meta.gid) {
+            return Err(Why::SetGroupId);
+        }
+        Ok(Some(Change { access: new_access, default: new_default, record, why }))
+    }
+
+    /// Makes a change, or only tells that it is needed.
+    fn finish(
+        &self,
+        report: &mut Report,
+        target: Target<'_>,
+        found: Result<Option<Change>, Why>,
+        path: impl FnOnce() -> PathBytes,
+    ) {
+        let change = match found {
+            Ok(Some(change)) => change,
+            Ok(None) => return report.already += 1,
+            Err(why) => return report.lack(why, path),
+        };
+        if self.sink.is_none() {
+            return report.lack(change.why, path);
+        }
+        let set =
+            |acl: Option<Acl>, kind| acl.map_or(Ok(()), |acl| self.calls.set(target, kind, &acl.render()));
+        match set(change.access, ACCESS).and_then(|()| set(change.default, DEFAULT)) {
+            Ok(()) => report.changed += 1,
+            Err(error) => report.lack(refused(error), path),
+        }
+    }
+}
+
+/// An object by descriptor, and what it is.
+pub(super) fn pin(dir: &Dir, name: &CStr) -> Result<(OwnedFd, Meta), rustix::io::Errno> {
+    let pin = dir.pin(name)?;
+    let meta = Meta::of(&pin)?;
+    Ok((pin, meta))
+}
+
+/// The groups that we are in: outside of them, setting an ACL drops the set-group-id bit, as chmod(2) does.
+pub(super) struct Groups(Vec<u32>);
+
+impl Groups {
+    pub(super) fn mine() -> Self {
+        let mut groups: Vec<u32> =
+            rustix::process::getgroups().unwrap_or_default().iter().map(|gid| gid.as_raw()).collect();
+        groups.push(rustix::process::getegid().as_raw());
+        Self(groups)
+    }
+
+    pub(super) fn contain(&self, gid: Gid) -> bool {
+        self.0.contains(&gid.0)
+    }
+}

@@ -1,0 +1,231 @@
+//! Walks a tree with several threads.
+//!
+//! Work is a list of directory paths below the root. Each is opened from the root's descriptor by openat2(2), which never
+//! leaves the tree, so each thread holds one descriptor, however deep or wide the tree is. A directory that was swapped
+//! for another between listing and opening is told by its inode number.
+
+use super::report::{Report, Why};
+use super::{Job, ShareError, Sink};
+use crate::host::dir::{Dir, Listing, Meta, PathBytes, listing};
+use crate::model::Uid;
+use rustix::fs::FileType;
+use rustix::io::Errno;
+use std::collections::HashSet;
+use std::ffi::{CStr, CString};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+/// An object by its directory and name.
+#[derive(Clone, Copy)]
+pub(super) struct Spot<'a> {
+    /// The directory that holds it.
+    pub(super) dir: &'a Dir,
+    /// The directory's path below the root.
+    pub(super) above: &'a [u8],
+    /// Its name; `.` for the root.
+    pub(super) name: &'a CStr,
+}
+
+impl Spot<'_> {
+    pub(super) fn path(self) -> PathBytes {
+        PathBytes::joined(self.above, self.name.to_bytes())
+    }
+}
+
+/// What one thread gathers.
+#[derive(Default)]
+pub(super) struct Local {
+    pub(super) report: Report,
+    /// Files with more than one link, for later.
+    pub(super) links: Vec<(PathBytes, Meta)>,
+    /// Names in the directory at hand which need more than a look.
+    pub(super) deferred: Vec<CString>,
+    /// Inode numbers of recorded objects that were found.
+    pub(super) found: HashSet<u64>,
+}
+
+impl Local {
+    fn merge(&mut self, other: Self) {
+        self.report.merge(other.report);
+        self.links.extend(other.links);
+        self.found.extend(other.found);
+    }
+}
+
+/// What is done to each object.
+pub(super) trait Pass: Sync {
+    /// Looks at an object that is no symbolic link and lies on the root's device.
+    fn visit(&self, local: &mut Local, spot: Spot<'_>, meta: &Meta);
+
+    /// Works off `local.deferred`, once all of a directory has been visited.
+    fn leave(&self, local: &mut Local, dir: &Dir, path: &[u8]) -> Result<(), ShareError>;
+}
+
+/// A directory that waits.
+struct Waiting {
+    path: PathBytes,
+    inode: u64,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: Vec<Waiting>,
+    busy: usize,
+    failed: Option<ShareError>,
+}
+
+struct Walk<'a, P> {
+    root: &'a Dir,
+    dev: u64,
+    pass: &'a P,
+    sink: &'a dyn Sink,
+    objects: AtomicU64,
+    queue: Mutex<Queue>,
+    more: Condvar,
+}
+
+/// Visits the root and everything below it.
+pub(super) fn walk(root: &Dir, job: &Job, sink: &dyn Sink, pass: &impl Pass) -> Result<Local, ShareError> {
+    let meta = root.meta().map_err(|errno| ShareError::call("fstat", &job.root)(errno.into()))?;
+    let mut all = Local::default();
+    pass.visit(&mut all, Spot { dir: root, above: b"", name: c"." }, &meta);
+    pass.leave(&mut all, root, b"")?;
+    let waiting = vec![Waiting { path: PathBytes::default(), inode: meta.ino }];
+    let queue = Mutex::new(Queue { waiting, ..Queue::default() });
+    let objects = AtomicU64::new(1);
+    let walk = Walk { root, dev: meta.dev, pass, sink, objects, queue, more: Condvar::new() };
+    let joined: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..job.threads.clamp(1, 64)).map(|_| scope.spawn(|| walk.work())).collect();
+        threads.into_iter().map(thread::ScopedJoinHandle::join).collect()
+    });
+    for local in joined {
+        all.merge(local.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+    }
+    walk.queue.into_inner().unwrap_or_else(PoisonError::into_inner).failed.map_or(Ok(all), Err)
+}
+
+impl<P: Pass> Walk<'_, P> {
+    fn work(&self) -> Local {
+        let mut local = Local::default();
+        let mut buffer = listing();
+        while let Some(dir) = self.take() {
+            let below = self.directory(&mut local, &mut buffer, &dir);
+            let mut queue = self.lock();
+            queue.busy -= 1;
+            match below {
+                Ok(below) => queue.waiting.extend(below),
+                Err(error) => queue.failed = queue.failed.take().or(Some(error)),
+            }
+            drop(queue);
+            self.more.notify_all();
+        }
+        local
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next directory; none when all are done, or one failed for good.
+    fn take(&self) -> Option<Waiting> {
+        let mut queue = self.lock();
+        loop {
+            if queue.failed.is_some() {
+                return None;
+            }
+            if let Some(dir) = queue.waiting.pop() {
+                queue.busy += 1;
+                return Some(dir);
+            }
+            if queue.busy == 0 {
+                return None;
+            }
+            queue = self.more.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Visits what a directory holds, and answers the directories among it.
+    fn directory(
+        &self,
+        local: &mut Local,
+        buffer: &mut Listing,
+        waiting: &Waiting,
+    ) -> Result<Vec<Waiting>, ShareError> {
+        let mut below = Vec::new();
+        let path = &waiting.path;
+        let Some(dir) = self.open(local, waiting) else { return Ok(below) };
+        let before = local.report.objects;
+        let listed = dir.each(buffer, |name, kind| {
+            if kind == FileType::Symlink {
+                return;
+            }
+            let spot = Spot { dir: &dir, above: path.as_bytes(), name };
+            match dir.meta_at(name) {
+                Ok(meta) if meta.kind == FileType::Symlink => {}
+                Ok(meta) if meta.dev != self.dev => local.report.other_device.push(|| spot.path()),
+                Ok(meta) => {
+                    self.pass.visit(local, spot, &meta);
+                    if meta.is_dir() {
+                        below.push(Waiting { path: spot.path(), inode: meta.ino });
+                    }
+                }
+                Err(Errno::NOENT) => {}
+                Err(errno) => local.report.lack(refused(errno), || spot.path()),
+            }
+        });
+        if let Err(errno) = listed {
+            local.report.lack(refused(errno), || path.clone());
+        }
+        self.pass.leave(local, &dir, path.as_bytes())?;
+        let new = local.report.objects - before;
+        self.sink.progress(self.objects.fetch_add(new, Ordering::Relaxed) + new);
+        Ok(below)
+    }
+
+    fn open(&self, local: &mut Local, waiting: &Waiting) -> Option<Dir> {
+        let opened = self.root.open_below(waiting.path.as_bytes());
+        let report = &mut local.report;
+        match opened.and_then(|dir| Ok((dir.meta()?, dir))) {
+            Ok((meta, dir)) if meta.ino == waiting.inode && meta.dev == self.dev => return Some(dir),
+            Ok(_) | Err(Errno::LOOP | Errno::NOTDIR) => report.lack(Why::Replaced, || waiting.path.clone()),
+            Err(Errno::NOENT) => {}
+            Err(Errno::XDEV) => report.other_device.push(|| waiting.path.clone()),
+            Err(Errno::ACCESS) => report.lack(Why::Unreadable, || waiting.path.clone()),
+            Err(errno) => report.lack(refused(errno), || waiting.path.clone()),
+        }
+        None
+    }
+}
+
+/// Why an object is not as it should be, after a call that failed.
+pub(super) fn refused(error: impl Into<std::io::Error>) -> Why {
+    let error = error.into();
+    match Errno::from_io_error(&error) {
+        Some(Errno::NOENT) => Why::Replaced,
+        _ => Why::Refused(error.to_string()),
+    }
+}
+
+/// Counts an object that `owner` does not own; answers whether it was one. `stale` tells whether an object of the agent
+/// needs the agent's own pass.
+pub(super) fn foreign(
+    local: &mut Local,
+    (job, owner): (&Job, Uid),
+    spot: Spot<'_>,
+    meta: &Meta,
+    stale: impl FnOnce() -> bool,
+) -> bool {
+    let report = &mut local.report;
+    if meta.uid == owner {
+        return false;
+    } else if meta.uid == job.agent {
+        report.agent_owned += 1;
+        report.agent_owned_lacking += u64::from(stale());
+    } else if meta.uid == job.human {
+        report.human_owned += 1;
+    } else {
+        report.foreign_owner.push(|| spot.path());
+    }
+    true
+}
