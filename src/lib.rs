@@ -1,9 +1,25 @@
 //! agentuser gives an AI coding agent a Unix account of its own, and makes that account a complete place to work in.
+//!
+//! ```text
+//! policy.yaml -> policy -> (with Facts) plan::desire -> plan::agent -> Plan: steps
+//!     engine: check, capture, receipt, apply, check        setup
+//!             check                                        --dry-run, status
+//!             revert, backwards, from the receipt          teardown
+//! host: Observe reads, Act changes; the only door to the machine
+//! launch: run (as the human) -> sudo -> enter (as the agent) -> the command
+//! ```
+//!
+//! `policy`, `model`, `formats` and `plan` are pure: text and values in, values out.
 
-#![warn(missing_docs)]
-
+#[cfg(target_os = "linux")]
+pub mod cli;
+pub mod engine;
 pub mod formats;
 pub mod host;
+#[cfg(target_os = "linux")]
+pub mod launch;
 pub mod model;
+pub mod plan;
 pub mod policy;
 pub mod share;
+pub mod step;

@@ -1,10 +1,12 @@
 //! The one mechanism: a plan is compared with the system, applied with a receipt, and taken back from it.
 
+mod ensure;
 mod receipt;
 mod report;
 mod setup;
 mod teardown;
 
+pub use ensure::ensure;
 pub use receipt::{Entry, Receipt, Scope, State};
 pub use report::{StepReport, report};
 pub use setup::{SetupError, setup};

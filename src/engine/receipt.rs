@@ -3,7 +3,7 @@
 use crate::{
     host::{Act, FileState, HostError, Observe, Validator, places},
     model::{AbsPath, AccountName, Gid, Uid},
-    step::{AnyStep, Step, Undo},
+    step::{AnyStep, Undo},
 };
 use serde::{Deserialize, Serialize};
 
@@ -74,12 +74,21 @@ impl Receipt {
         let path = scope.receipt();
         let Some(file) = machine.file(&path)? else { return Ok(Self::default()) };
         let unexpected = |is: String| HostError::Unexpected { path: path.to_string(), is };
-        let receipt: Self =
-            serde_json::from_slice(&file.bytes).map_err(|error| unexpected(format!("is not a receipt: {error}")))?;
+        let receipt: Self = serde_json::from_slice(&file.bytes)
+            .map_err(|error| unexpected(format!("is not a receipt: {error}")))?;
         if receipt.version > VERSION {
-            return Err(unexpected(format!("was written by a newer agentuser (version {})", receipt.version)));
+            return Err(unexpected(format!(
+                "was written by a newer agentuser (version {})",
+                receipt.version
+            )));
         }
         Ok(receipt)
+    }
+
+    /// The receipt as it would be if all of a plan had been applied, for a reader who may not see the real one.
+    pub fn assumed(plan: &super::Plan) -> Self {
+        let entry = |step: &AnyStep| Entry { step: step.clone(), undo: Undo::Nothing, state: State::Applied };
+        Self { version: VERSION, entries: plan.steps.iter().map(entry).collect() }
     }
 
     /// Writes the receipt; it is on the disk when this returns. An empty one is removed.
@@ -88,7 +97,8 @@ impl Receipt {
         if self.entries.is_empty() {
             return machine.remove(&path);
         }
-        let bytes = serde_json::to_vec_pretty(self).map_err(|error| HostError::path("can't write", &path, error))?;
+        let bytes =
+            serde_json::to_vec_pretty(self).map_err(|error| HostError::path("can't write", &path, error))?;
         for dir in [places::fixed(places::STATE), scope.state()] {
             if machine.directory(&dir)?.is_none() {
                 machine.make_dir(&dir, 0o755)?;

@@ -3,7 +3,7 @@
 use super::{Plan, Receipt, State};
 use crate::{
     host::Observe,
-    step::{AnyStep, Check, Description, Step},
+    step::{AnyStep, Check, Description},
 };
 
 /// One step, compared.

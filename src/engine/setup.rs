@@ -3,7 +3,7 @@
 use super::{Entry, Plan, Progress, Receipt, State, report::check};
 use crate::{
     host::{Act, HostError},
-    step::{AnyStep, Check, Step, StepError},
+    step::{AnyStep, Check, StepError},
 };
 
 /// Why a plan could not be put in force. What was done is in the receipt: a second setup goes on from there, and teardown
@@ -96,7 +96,9 @@ fn take(
     progress: &mut dyn Progress,
 ) -> Result<bool, SetupError> {
     let description = step.describe();
-    let store = |receipt: &Receipt, machine: &mut dyn Act| receipt.store(&plan.scope, machine).map_err(SetupError::Receipt);
+    let store = |receipt: &Receipt, machine: &mut dyn Act| {
+        receipt.store(&plan.scope, machine).map_err(SetupError::Receipt)
+    };
     let known = receipt.entry(&step.id()).cloned();
     if check(step, receipt, machine.observe()) == Check::Satisfied {
         // The same id with another content that is already so: the receipt follows.
@@ -113,8 +115,9 @@ fn take(
     };
     receipt.put(Entry { step: step.clone(), undo: undo.clone(), state: State::Applying });
     store(receipt, machine)?;
-    step.apply(machine).map_err(|source| failed(step, source))?;
-    match step.check(machine.observe()).map_err(|source| failed(step, source))? {
+    let notes = step.apply(machine).map_err(|source| failed(step, source))?;
+    notes.iter().for_each(|note| progress.note(note));
+    match step.verify(machine.observe()).map_err(|source| failed(step, source))? {
         Check::Satisfied => {}
         Check::Missing => return Err(not_in_force(step, "nothing of it is there".into())),
         Check::Drifted(differences) => return Err(not_in_force(step, differences.join("; "))),

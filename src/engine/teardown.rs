@@ -3,7 +3,7 @@
 use super::{Progress, Receipt, Scope};
 use crate::{
     host::{Act, HostError, places},
-    step::{Step, StepError},
+    step::StepError,
 };
 
 /// Why not all could be taken back. What failed stays in the receipt: a second teardown tries again.
@@ -25,7 +25,11 @@ fn count(errors: &[StepError]) -> String {
 }
 
 /// Takes back all steps of a scope, and answers how many there were. A step that fails does not stop the others.
-pub fn teardown(scope: &Scope, machine: &mut dyn Act, progress: &mut dyn Progress) -> Result<usize, TeardownError> {
+pub fn teardown(
+    scope: &Scope,
+    machine: &mut dyn Act,
+    progress: &mut dyn Progress,
+) -> Result<usize, TeardownError> {
     let mut receipt = Receipt::load(scope, machine.observe()).map_err(TeardownError::Receipt)?;
     // The way in goes first, whatever was added after it; within a layer, the last step first.
     let mut entries = receipt.entries.clone();

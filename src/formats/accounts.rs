@@ -46,7 +46,8 @@ pub fn system_ids(login_defs: &str) -> IdRange {
             (words.next() == Some(key)).then(|| words.next()?.parse::<u32>().ok()).flatten()
         })
     };
-    let last = value("SYS_UID_MAX").or_else(|| value("UID_MIN").map(|min| min.saturating_sub(1))).unwrap_or(999);
+    let last =
+        value("SYS_UID_MAX").or_else(|| value("UID_MIN").map(|min| min.saturating_sub(1))).unwrap_or(999);
     IdRange { first: value("SYS_UID_MIN").unwrap_or(101).min(last), last }
 }
 
@@ -66,7 +67,10 @@ mod tests {
     #[test]
     fn sub_ids_end_inclusively() {
         let all: Vec<_> = sub_ids("ann:100000:65536\nbad\n1000:1:0\n1001:5:1\n").collect();
-        assert_eq!(all, [("ann", IdRange { first: 100_000, last: 165_535 }), ("1001", IdRange { first: 5, last: 5 })]);
+        assert_eq!(
+            all,
+            [("ann", IdRange { first: 100_000, last: 165_535 }), ("1001", IdRange { first: 5, last: 5 })]
+        );
     }
 
     #[test]

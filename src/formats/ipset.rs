@@ -80,7 +80,8 @@ fn net_set(name: String, family: Family, nets: &[IpNet]) -> Set {
 }
 
 fn port_set(name: String, ports: &PortSet, protocol: Protocol) -> Option<Set> {
-    let elements: BTreeSet<_> = ports.of(protocol).flat_map(|r| r.first..=r.last).map(|port| port.to_string()).collect();
+    let elements: BTreeSet<_> =
+        ports.of(protocol).flat_map(|r| r.first..=r.last).map(|port| port.to_string()).collect();
     (!elements.is_empty()).then(|| Set { name, kind: "bitmap:port range 0-65535".into(), elements })
 }
 
@@ -119,7 +120,9 @@ pub fn render(sets: &[Set]) -> String {
 /// The sets of one agent in the output of `ipset save`, with their elements.
 pub fn parse(saved: &str, uid: Uid) -> Vec<(String, BTreeSet<String>)> {
     let prefix = format!("au{uid}");
-    let ours = |name: &str| name.strip_prefix(&prefix).is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()));
+    let ours = |name: &str| {
+        name.strip_prefix(&prefix).is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
+    };
     let mut sets: Vec<(String, BTreeSet<String>)> = Vec::new();
     for line in saved.lines() {
         let mut words = line.split_ascii_whitespace();

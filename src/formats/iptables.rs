@@ -45,7 +45,11 @@ pub fn render(firewall: &Firewall, family: Family) -> String {
             "@INBOUND@" => push(&mut text, inbound(firewall)),
             "@LOOPBACK@" => push(&mut text, loopback(firewall)),
             "@ALLOW@" => push(&mut text, allowed(firewall, family)),
-            "@OWNERS@" => push(&mut text, owners(firewall).map(|owner| format!("-A AU_@UID@_LO -m owner --uid-owner {owner} -j RETURN"))),
+            "@OWNERS@" => push(
+                &mut text,
+                owners(firewall)
+                    .map(|owner| format!("-A AU_@UID@_LO -m owner --uid-owner {owner} -j RETURN")),
+            ),
             _ => push(&mut text, [line.to_owned()]),
         }
     }
@@ -120,7 +124,9 @@ fn inbound(firewall: &Firewall) -> Vec<String> {
         Inbound::Any => format!("-A AU_@UID@ {answer}"),
         Inbound::Loopback => format!("-A AU_@UID@ -o lo -m addrtype --dst-type LOCAL {answer}"),
         Inbound::None => {
-            format!("-A AU_@UID@ -o lo -p tcp -m addrtype --dst-type LOCAL -m connmark --mark @MARK@/0xff000000 {answer}")
+            format!(
+                "-A AU_@UID@ -o lo -p tcp -m addrtype --dst-type LOCAL -m connmark --mark @MARK@/0xff000000 {answer}"
+            )
         }
     }]
 }
@@ -158,7 +164,8 @@ pub struct Chains {
 /// Reads one agent's chains from the text that `iptables-save -t filter` prints, or that [`render`] made.
 pub fn parse(text: &str, uid: Uid) -> Chains {
     let main = format!("AU_{uid}");
-    let ours = |name: &str| name.strip_prefix(&main).is_some_and(|rest| matches!(rest, "" | "_LO" | "_MY" | "_NO"));
+    let ours =
+        |name: &str| name.strip_prefix(&main).is_some_and(|rest| matches!(rest, "" | "_LO" | "_MY" | "_NO"));
     let mut chains = Chains::default();
     for line in text.lines() {
         if let Some(name) = line.strip_prefix(':').and_then(|rest| rest.split(' ').next()) {

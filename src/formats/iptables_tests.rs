@@ -14,7 +14,10 @@ pub(crate) fn firewall() -> Firewall {
         deny: vec![Destinations { ports: None, nets: nets(&["169.254.169.254/32", "fd00:ec2::254/128"]) }],
         allow: vec![
             Destinations { ports: None, nets: nets(&["203.0.113.0/24"]) },
-            Destinations { ports: Some(ports(&["443", "53/udp"])), nets: nets(&["192.0.2.0/24", "2001:db8::/32"]) },
+            Destinations {
+                ports: Some(ports(&["443", "53/udp"])),
+                nets: nets(&["192.0.2.0/24", "2001:db8::/32"]),
+            },
         ],
         loopback: ports(&["5432", "8000-8099", "53/udp"]),
     }

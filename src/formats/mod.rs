@@ -1,3 +1,9 @@
 //! Foreign texts and bytes: one file per format, render and parse side by side. Pure.
 
+pub mod accounts;
+pub mod ipset;
+pub mod iptables;
+pub mod nft;
 pub mod posix_acl;
+pub mod sudoers;
+pub mod systemd;

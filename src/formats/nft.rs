@@ -38,7 +38,8 @@ pub fn render(firewall: &Firewall) -> String {
             text.push('\n');
         }
     }
-    let owners = std::iter::once(firewall.uid.to_string()).chain(firewall.sub_uids.iter().map(ToString::to_string));
+    let owners =
+        std::iter::once(firewall.uid.to_string()).chain(firewall.sub_uids.iter().map(ToString::to_string));
     text.replace("@UID@", &firewall.uid.to_string())
         .replace("@MARK@", &format!("{:#010x}", mark(firewall.uid)))
         .replace("@OWNERS@", &format!("{{ {} }}", list(owners)))
@@ -102,13 +103,17 @@ fn inbound(firewall: &Firewall) -> String {
         Inbound::Any => answer.into(),
         Inbound::Loopback => format!("oifname \"lo\" fib daddr type local {answer}"),
         Inbound::None => {
-            format!("oifname \"lo\" fib daddr type local meta l4proto tcp ct mark & 0xff000000 == @MARK@ {answer}")
+            format!(
+                "oifname \"lo\" fib daddr type local meta l4proto tcp ct mark & 0xff000000 == @MARK@ {answer}"
+            )
         }
     }
 }
 
 fn loopback(firewall: &Firewall) -> Vec<String> {
-    ports(&firewall.loopback).map(|ports| format!("oifname \"lo\" fib daddr type local {ports} accept")).collect()
+    ports(&firewall.loopback)
+        .map(|ports| format!("oifname \"lo\" fib daddr type local {ports} accept"))
+        .collect()
 }
 
 #[cfg(test)]

@@ -132,7 +132,10 @@ impl Command {
             let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./:=,+@%".contains(&b);
             if !arg.is_empty() && arg.bytes().all(plain) { arg.clone() } else { format!("{arg:?}") }
         };
-        std::iter::once(self.program.name().to_owned()).chain(self.args.iter().map(quote)).collect::<Vec<_>>().join(" ")
+        std::iter::once(self.program.name().to_owned())
+            .chain(self.args.iter().map(quote))
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     /// Runs it to its end and answers what it printed, whatever its status.
@@ -172,7 +175,8 @@ impl Command {
         }
         let stderr = String::from_utf8_lossy(&output.stderr);
         let stderr = stderr.trim().escape_debug().to_string().replace("\\n", "\n    ").replace("\\'", "'");
-        let stderr = if stderr.is_empty() { "it said nothing".to_owned() } else { stderr.replace("\\\"", "\"") };
+        let stderr =
+            if stderr.is_empty() { "it said nothing".to_owned() } else { stderr.replace("\\\"", "\"") };
         Err(CommandError::Failed { command: self.line(), status: output.status, stderr })
     }
 }

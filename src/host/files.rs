@@ -54,9 +54,14 @@ pub(super) fn write(path: &AbsPath, file: &FileState, validator: Validator) -> R
     let error = |source: std::io::Error| HostError::path("can't write", path, source);
     unlink(&new)?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut to = File::from(open(new.as_str(), flags, Mode::from(0o600)).map_err(|errno| error(errno.into()))?);
+    let mut to =
+        File::from(open(new.as_str(), flags, Mode::from(0o600)).map_err(|errno| error(errno.into()))?);
     let filled = to.write_all(&file.bytes).and_then(|()| {
-        fchown(to.as_fd(), Some(rustix::fs::Uid::from_raw(file.uid.0)), Some(rustix::fs::Gid::from_raw(file.gid.0)))?;
+        fchown(
+            to.as_fd(),
+            Some(rustix::fs::Uid::from_raw(file.uid.0)),
+            Some(rustix::fs::Gid::from_raw(file.gid.0)),
+        )?;
         fchmod(to.as_fd(), Mode::from(file.mode))?;
         Ok(fsync(to.as_fd())?)
     });

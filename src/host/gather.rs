@@ -49,7 +49,11 @@ pub fn facts(policy: &Policy, machine: &dyn Observe) -> Result<Facts, HostError>
             let main = text("/etc/ssh/sshd_config").unwrap_or_default();
             includes_sshd_drop_ins(&main)
         }),
-        missing: NEEDED.iter().filter(|(program, _)| program.path().is_none()).map(|(p, package)| (p.name(), *package)).collect(),
+        missing: NEEDED
+            .iter()
+            .filter(|(program, _)| program.path().is_none())
+            .map(|(p, package)| (p.name(), *package))
+            .collect(),
         nonce: nonce()?,
         ..Facts::default()
     };
@@ -85,7 +89,12 @@ fn text(path: &str) -> Result<String, HostError> {
 /// Names of agents that have a state directory, and those of the policy.
 fn known_names(machine: &dyn Observe, policy: &Policy) -> Result<Vec<AccountName>, HostError> {
     let mut names: Vec<AccountName> = policy.agents.keys().cloned().collect();
-    names.extend(machine.names(&super::places::fixed(super::places::STATE))?.iter().filter_map(|name| name.parse().ok()));
+    names.extend(
+        machine
+            .names(&super::places::fixed(super::places::STATE))?
+            .iter()
+            .filter_map(|name| name.parse().ok()),
+    );
     names.sort();
     names.dedup();
     Ok(names)

@@ -24,13 +24,17 @@ pub(super) fn make(path: &AbsPath, uid: Uid, gid: Gid) -> Result<(), HostError> 
     let home = Dir::open(path.as_path())?;
     let is = home.meta().map_err(error)?;
     let mode = Mode::from(0o700);
-    if is.uid == 0 {
+    if is.uid == Uid(0) {
         fchmod(home.as_fd(), mode).map_err(error)?;
         dir::copy_skeleton(Path::new("/etc/skel"), &home, uid, gid)?;
-    } else if is.uid != uid.0 {
-        return Err(HostError::Unexpected { path: path.to_string(), is: format!("belongs to uid {}", is.uid) });
+    } else if is.uid != uid {
+        return Err(HostError::Unexpected {
+            path: path.to_string(),
+            is: format!("belongs to uid {}", is.uid),
+        });
     }
-    fchown(home.as_fd(), Some(rustix::fs::Uid::from_raw(uid.0)), Some(rustix::fs::Gid::from_raw(gid.0))).map_err(error)?;
+    fchown(home.as_fd(), Some(rustix::fs::Uid::from_raw(uid.0)), Some(rustix::fs::Gid::from_raw(gid.0)))
+        .map_err(error)?;
     // After fchown, which takes set-id bits away, and on one that was there already.
     fchmod(home.as_fd(), mode).map_err(error)
 }
@@ -46,8 +50,10 @@ pub(super) fn remove(path: &AbsPath, uid: Uid, name: &str) -> Result<(), HostErr
     let (Some(parent), Ok(name)) = (path.parent(), CString::new(path.name())) else { return Ok(()) };
     let parent = Dir::open(parent.as_path())?;
     match parent.meta_at(&name) {
-        Ok(is) if is.uid == uid.0 || is.uid == 0 => Ok(dir::remove_tree(&parent, &name)?),
-        Ok(is) => Err(HostError::Unexpected { path: path.to_string(), is: format!("belongs to uid {}", is.uid) }),
+        Ok(is) if is.uid == uid || is.uid == Uid(0) => Ok(dir::remove_tree(&parent, &name)?),
+        Ok(is) => {
+            Err(HostError::Unexpected { path: path.to_string(), is: format!("belongs to uid {}", is.uid) })
+        }
         Err(rustix::io::Errno::NOENT) => Ok(()),
         Err(errno) => Err(HostError::path("can't look at", path, errno)),
     }
@@ -59,7 +65,7 @@ fn remove_owned(place: &Path, uid: Uid, wanted: impl Fn(&[u8]) -> bool) -> Resul
     let Ok(place) = Dir::open(place) else { return Ok(()) };
     let mut theirs = Vec::new();
     let listed = place.each(&mut dir::listing(), |name, _| {
-        if wanted(name.to_bytes()) && place.meta_at(name).is_ok_and(|is| is.uid == uid.0) {
+        if wanted(name.to_bytes()) && place.meta_at(name).is_ok_and(|is| is.uid == uid) {
             theirs.push(name.to_owned());
         }
     });

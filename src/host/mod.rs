@@ -4,7 +4,6 @@
 mod command;
 #[cfg(target_os = "linux")]
 pub mod dir;
-pub mod fake;
 #[cfg(target_os = "linux")]
 mod files;
 #[cfg(target_os = "linux")]
@@ -142,8 +141,13 @@ pub enum HostError {
     #[error(transparent)]
     Command(#[from] CommandError),
     /// Sharing failed.
+    #[cfg(target_os = "linux")]
     #[error(transparent)]
     Share(#[from] share::ShareError),
+    /// A directory could not be opened, emptied or handed over.
+    #[cfg(target_os = "linux")]
+    #[error(transparent)]
+    Directory(#[from] dir::DirError),
     /// A child that works as another account failed.
     #[error("{0}")]
     Worker(String),
@@ -174,6 +178,8 @@ impl HostError {
 pub enum Shared {
     /// A project tree.
     Tree(share::Job),
+    /// The root of a project tree alone.
+    Root(share::Job),
     /// One directory on the way to a project.
     Traverse {
         /// The directory.
@@ -183,6 +189,22 @@ pub enum Shared {
         /// Whose directory it is.
         owner: Uid,
     },
+}
+
+/// What became of shared files, or how they are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Seen {
+    /// A project tree.
+    Tree(Box<share::Report>),
+    /// Whether a project's root has the entries.
+    Root(bool),
+    /// Whether the agent can pass a directory.
+    Passage(share::Passage),
+    /// What taking a passage away came to.
+    Closed(share::PassageEnd),
+    /// The directory is gone.
+    Gone,
 }
 
 /// What can be seen of the machine.
@@ -204,7 +226,7 @@ pub trait Observe {
     /// The rules of OUTPUT in the filter table, in their order, each without `-A OUTPUT`.
     fn output_chain(&self, family: Family) -> Result<Vec<String>, HostError>;
     /// Looks at shared files, as their owner.
-    fn look_at(&self, shared: &Shared) -> Result<share::Report, HostError>;
+    fn look_at(&self, shared: &Shared) -> Result<Seen, HostError>;
 }
 
 /// A change of one rule of the OUTPUT chain; positions count from 1.
@@ -239,10 +261,10 @@ pub trait Act: Observe {
     /// Kills every process with one of these uids.
     fn end_processes(&mut self, uid: Uid, sub_uids: &[IdRange]) -> Result<(), HostError>;
     /// Opens shared files to the agent, as their owner; what was there before goes into `record` first.
-    fn open_to_agent(&mut self, shared: &Shared, record: &AbsPath) -> Result<share::Report, HostError>;
+    fn open_to_agent(&mut self, shared: &Shared, record: &AbsPath) -> Result<Seen, HostError>;
     /// Takes the agent's access back, as their owner; files of the agent are handed over first.
-    fn close_to_agent(&mut self, shared: &Shared, human: Option<&Owner>, record: &AbsPath)
-    -> Result<share::Report, HostError>;
+    fn close_to_agent(&mut self, shared: &Shared, human: &Owner, record: &AbsPath)
+    -> Result<Seen, HostError>;
 }
 
 /// Where the program, its policy and its state live.

@@ -12,7 +12,11 @@ use std::{fs, time::Duration};
 pub(super) fn end(uid: Uid, sub_uids: &[IdRange]) -> Result<(), HostError> {
     let ours = |id: u32| id == uid.0 || sub_uids.iter().any(|range| range.contains(id));
     for round in 0..100 {
-        let left: Vec<i32> = alive().into_iter().filter(|(_, ids)| ids.iter().any(|id| ours(*id))).map(|(pid, _)| pid).collect();
+        let left: Vec<i32> = alive()
+            .into_iter()
+            .filter(|(_, ids)| ids.iter().any(|id| ours(*id)))
+            .map(|(pid, _)| pid)
+            .collect();
         if left.is_empty() {
             return Ok(());
         }
@@ -24,11 +28,16 @@ pub(super) fn end(uid: Uid, sub_uids: &[IdRange]) -> Result<(), HostError> {
         }
         std::thread::sleep(Duration::from_millis(if round < 10 { 2 } else { 50 }));
     }
-    Err(HostError::Unexpected { path: format!("uid {uid}"), is: "still has processes after five seconds".into() })
+    Err(HostError::Unexpected {
+        path: format!("uid {uid}"),
+        is: "still has processes after five seconds".into(),
+    })
 }
 
 fn kill(pid: i32, ours: &impl Fn(u32) -> bool) {
-    let Some(fd) = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else { return };
+    let Some(fd) = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else {
+        return;
+    };
     // The number may have gone to another process before the pidfd was opened; now it can't any more.
     if ids(pid).is_some_and(|ids| ids.iter().any(|id| ours(*id))) {
         let _ = pidfd_send_signal(&fd, Signal::KILL);
@@ -38,14 +47,17 @@ fn kill(pid: i32, ours: &impl Fn(u32) -> bool) {
 /// Pids and uids of the processes that run.
 fn alive() -> Vec<(i32, Vec<u32>)> {
     let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
-    pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter_map(|pid| Some((pid, ids(pid)?))).collect()
+    pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter_map(|pid| Some((pid, ids(pid)?)))
+        .collect()
 }
 
 /// The four uids of a process that is not a zombie.
 fn ids(pid: i32) -> Option<Vec<u32>> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
-    if field("State:").is_some_and(|state| matches!(state.trim_start().as_bytes().first(), Some(b'Z' | b'X'))) {
+    if field("State:").is_some_and(|state| matches!(state.trim_start().as_bytes().first(), Some(b'Z' | b'X')))
+    {
         return None;
     }
     Some(field("Uid:")?.split_ascii_whitespace().filter_map(|id| id.parse().ok()).collect())

@@ -1,9 +1,10 @@
 //! The real machine.
 
 use super::{
-    Act, Command, CommandError, DirState, FileState, HostError, Jump, Observe, Program, Query, Shared, Validator,
+    Act, Command, CommandError, DirState, FileState, HostError, Jump, Observe, Program, Query, Seen, Shared,
+    Validator,
     dir::{self, Dir},
-    files, homes, processes, users,
+    files, homes, places, processes, users,
     worker::{self, Identity, Task},
 };
 use crate::{
@@ -13,14 +14,14 @@ use crate::{
         desired::Owner,
         facts::{GroupLine, Person},
     },
-    share::{self, Prior, Report},
+    share::{self, Passage, Prior},
 };
 use rustix::fs::{Mode, chmod, mkdir, rmdir};
 use std::{
     cell::RefCell,
     fs,
     io::{BufRead, BufReader},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::fs::OpenOptionsExt,
     process::Output,
 };
 
@@ -55,7 +56,11 @@ impl System {
     fn identity(&self, uid: Uid) -> Result<Option<Identity>, HostError> {
         if !rustix::process::geteuid().is_root() {
             let own = rustix::process::geteuid().as_raw() == uid.0;
-            return if own { Ok(None) } else { Err(HostError::NeedsRoot(format!("what belongs to uid {uid}"))) };
+            return if own {
+                Ok(None)
+            } else {
+                Err(HostError::NeedsRoot(format!("what belongs to uid {uid}")))
+            };
         }
         let Some(name) = users::name_of(uid.0) else {
             return Err(HostError::Worker(format!("no account has uid {uid}")));
@@ -67,7 +72,7 @@ impl System {
         Ok(Some(Identity { uid, gid: person.gid, groups: groups.map(|group| group.gid).collect() }))
     }
 
-    fn work(&self, uid: Uid, task: Task, record: Option<&mut fs::File>) -> Result<Report, HostError> {
+    fn work(&self, uid: Uid, task: Task, record: Option<&mut fs::File>) -> Result<Seen, HostError> {
         let identity = self.identity(uid)?.ok_or_else(|| HostError::NeedsRoot("a receipt".into()))?;
         match &self.progress {
             Some(progress) => worker::run(identity, task, record, &mut *progress.borrow_mut()),
@@ -79,7 +84,7 @@ impl System {
 /// Whose files these are.
 fn owner_of(shared: &Shared) -> Uid {
     match shared {
-        Shared::Tree(job) => job.human,
+        Shared::Tree(job) | Shared::Root(job) => job.human,
         Shared::Traverse { owner, .. } => *owner,
     }
 }
@@ -154,13 +159,16 @@ impl Observe for System {
         Ok(rules.iter().filter_map(|rule| rule.strip_prefix("-A OUTPUT ")).map(str::to_owned).collect())
     }
 
-    fn look_at(&self, shared: &Shared) -> Result<Report, HostError> {
+    fn look_at(&self, shared: &Shared) -> Result<Seen, HostError> {
         if self.identity(owner_of(shared))?.is_some() {
             return self.work(owner_of(shared), Task::Look(shared.clone()), None);
         }
         Ok(match shared {
-            Shared::Tree(job) => share::check(job, job.human)?,
-            Shared::Traverse { dir, agent, owner } => share::traverse_check(dir, *agent, *owner)?,
+            Shared::Tree(job) => Seen::Tree(Box::new(share::check(job, job.human)?)),
+            Shared::Root(job) => Seen::Root(share::root_is_open(job)?),
+            Shared::Traverse { dir, agent, owner } => {
+                Seen::Passage(share::traverse_check(dir, *agent, *owner)?)
+            }
         })
     }
 }
@@ -215,12 +223,19 @@ impl Act for System {
                 .map_err(|error| iptables_error(family, "-I OUTPUT", error.as_ref())),
             Jump::Remove(at) => {
                 let args = format!("-D OUTPUT {at}");
-                let output = iptables.execute("filter", &args).map_err(|e| iptables_error(family, &args, e.as_ref()))?;
+                let output = iptables
+                    .execute("filter", &args)
+                    .map_err(|e| iptables_error(family, &args, e.as_ref()))?;
                 if output.status.success() {
                     return Ok(());
                 }
                 let stderr = String::from_utf8_lossy(&output.stderr).trim().escape_debug().to_string();
-                Err(CommandError::Failed { command: format!("iptables {args}"), status: output.status, stderr }.into())
+                Err(CommandError::Failed {
+                    command: format!("iptables {args}"),
+                    status: output.status,
+                    stderr,
+                }
+                .into())
             }
         }
     }
@@ -240,41 +255,61 @@ impl Act for System {
         processes::end(uid, sub_uids)
     }
 
-    fn open_to_agent(&mut self, shared: &Shared, record: &AbsPath) -> Result<Report, HostError> {
+    fn open_to_agent(&mut self, shared: &Shared, record: &AbsPath) -> Result<Seen, HostError> {
         self.change();
-        let known = fs::metadata(record).is_ok_and(|file| file.uid() == 0);
         let mut file = (fs::OpenOptions::new().append(true).create(true).mode(0o600).open(record))
             .map_err(|error| HostError::path("can't write", record, error))?;
-        let mut report = self.work(owner_of(shared), Task::Open(shared.clone()), Some(&mut file))?;
-        if let Shared::Tree(job) = shared
+        let mut seen = self.work(owner_of(shared), Task::Open(shared.clone()), Some(&mut file))?;
+        if let (Shared::Tree(job), Seen::Tree(report)) = (shared, &mut seen)
             && report.agent_owned_lacking > 0
         {
             // The human can't change what belongs to the agent; the agent itself can.
             let theirs = self.work(job.agent, Task::Open(shared.clone()), Some(&mut file))?;
-            report.agent_owned_lacking = u64::from(!theirs.lacking.is_empty());
+            report.agent_owned_lacking =
+                if let Seen::Tree(theirs) = theirs { theirs.lacking.total } else { 0 };
         }
-        if !known && file.metadata().is_ok_and(|file| file.len() == 0) {
+        if file.metadata().is_ok_and(|file| file.len() == 0) {
             files::remove(record)?;
         }
-        Ok(report)
+        Ok(seen)
     }
 
     fn close_to_agent(
         &mut self,
         shared: &Shared,
-        human: Option<&Owner>,
+        human: &Owner,
         record: &AbsPath,
-    ) -> Result<Report, HostError> {
+    ) -> Result<Seen, HostError> {
         self.change();
-        if let (Shared::Tree(job), Some(human)) = (shared, human) {
-            match Dir::open(job.root.as_path()) {
-                Ok(root) => drop(dir::hand_over(&root, job.agent, human.uid, human.gid)?),
-                // The human removed or moved the project since.
-                Err(_) => return Ok(Report::default()),
+        let path = match shared {
+            Shared::Tree(job) | Shared::Root(job) => &job.root,
+            Shared::Traverse { dir, .. } => dir,
+        };
+        if matches!(files::directory(path), Ok(None) | Err(HostError::Unexpected { .. })) {
+            files::remove(record)?;
+            return Ok(Seen::Gone);
+        }
+        if let Shared::Tree(job) = shared {
+            dir::hand_over(&Dir::open(job.root.as_path())?, job.agent, human.uid, human.gid)?;
+        }
+        let seen = self.work(owner_of(shared), Task::Close(shared.clone(), priors(record)?), None)?;
+        if matches!(shared, Shared::Tree(_)) || !self.others_pass(path, human.uid)? {
+            files::remove(record)?;
+        }
+        Ok(seen)
+    }
+}
+
+impl System {
+    /// Whether another agent has an entry on a directory, whose record must then stay.
+    fn others_pass(&self, dir: &AbsPath, owner: Uid) -> Result<bool, HostError> {
+        for name in self.names(&places::fixed(places::STATE))? {
+            let Some(person) = self.person(&name)? else { continue };
+            let passage = Shared::Traverse { dir: dir.clone(), agent: person.uid, owner };
+            if self.look_at(&passage)? != Seen::Passage(Passage::Missing) {
+                return Ok(true);
             }
         }
-        let report = self.work(owner_of(shared), Task::Close(shared.clone(), priors(record)?), None)?;
-        files::remove(record)?;
-        Ok(report)
+        Ok(false)
     }
 }

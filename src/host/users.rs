@@ -64,7 +64,8 @@ mod look_up {
         let path = format!("/etc/{database}");
         let text = std::fs::read(&path).map_err(|error| HostError::path("can't read", &path, error))?;
         let text = String::from_utf8_lossy(&text);
-        let line = text.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(':')));
+        let line =
+            text.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(':')));
         if let Some(line) = line {
             return Ok(read(line));
         }

@@ -5,10 +5,10 @@
 //! to do. It answers in lines of JSON. Before an object that had an ACL of its own is changed, its state is sent up, written
 //! to the disk by root, and acknowledged.
 
-use super::{HostError, Shared};
+use super::{HostError, Seen, Shared};
 use crate::{
     model::{Gid, Uid},
-    share::{self, Prior, PriorRecord, Report, Sink},
+    share::{self, Prior, PriorRecord, Sink},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -53,8 +53,8 @@ struct Request {
 #[serde(rename_all = "kebab-case")]
 enum Answer {
     Progress(u64),
-    Prior(Prior),
-    Report(Box<Report>),
+    Priors(Vec<Prior>),
+    Seen(Seen),
     Error(String),
 }
 
@@ -70,8 +70,10 @@ pub(super) fn run(
     task: Task,
     mut record: Option<&mut File>,
     progress: &mut dyn FnMut(u64),
-) -> Result<Report, HostError> {
-    let lost = |error: &dyn std::fmt::Display| HostError::Worker(format!("the child for uid {} was lost: {error}", identity.uid));
+) -> Result<Seen, HostError> {
+    let lost = |error: &dyn std::fmt::Display| {
+        HostError::Worker(format!("the child for uid {} was lost: {error}", identity.uid))
+    };
     let mut child = std::process::Command::new("/proc/self/exe")
         .arg("worker")
         .env_clear()
@@ -80,11 +82,12 @@ pub(super) fn run(
         .stdout(Stdio::piped())
         .spawn()
         .map_err(|error| lost(&error))?;
-    let request = serde_json::to_string(&Request { identity: identity.clone(), task }).map_err(|error| lost(&error))?;
+    let request =
+        serde_json::to_string(&Request { identity: identity.clone(), task }).map_err(|error| lost(&error))?;
     let result = converse(&mut child, &request, &mut record, progress).map_err(|error| lost(&error));
     let status = child.wait().map_err(|error| lost(&error))?;
     match result? {
-        Some(Answer::Report(report)) => Ok(*report),
+        Some(Answer::Seen(seen)) => Ok(seen),
         Some(Answer::Error(error)) => Err(HostError::Worker(error)),
         _ => Err(lost(&status)),
     }
@@ -102,11 +105,15 @@ fn converse(
     for line in BufReader::new(from).lines() {
         match serde_json::from_str(&line?)? {
             Answer::Progress(objects) => progress(objects),
-            Answer::Prior(prior) => {
-                let file = record.as_deref_mut().ok_or_else(|| io::Error::other("a record where none is kept"))?;
-                let mut text = serde_json::to_string(&prior)?;
-                text.push('\n');
-                file.write_all(text.as_bytes())?;
+            Answer::Priors(priors) => {
+                let file =
+                    record.as_deref_mut().ok_or_else(|| io::Error::other("a record where none is kept"))?;
+                let mut text = Vec::new();
+                for prior in &priors {
+                    serde_json::to_writer(&mut text, prior)?;
+                    text.push(b'\n');
+                }
+                file.write_all(&text)?;
                 file.sync_data()?;
                 writeln!(to)?;
             }
@@ -118,14 +125,14 @@ fn converse(
 
 /// The hidden command: becomes the account and does the task.
 pub fn main() -> io::Result<()> {
-    let mut from = BufReader::new(io::stdin().lock());
+    let mut from = BufReader::new(io::stdin());
     let mut line = String::new();
     from.read_line(&mut line)?;
     let request: Request = serde_json::from_str(&line)?;
     become_for_good(&request.identity)?;
     let up = Up { from: Mutex::new(Box::new(from)), to: Mutex::new(io::stdout()) };
     let answer = match perform(request.task, request.identity.uid, &up) {
-        Ok(report) => Answer::Report(Box::new(report)),
+        Ok(seen) => Answer::Seen(seen),
         Err(error) => Answer::Error(error.to_string()),
     };
     up.send(&answer)
@@ -143,29 +150,40 @@ fn become_for_good(identity: &Identity) -> io::Result<()> {
     setresuid(uid, uid, uid)?;
     rustix::thread::set_no_new_privs(true)?;
     let (uids, gids) = (getresuid()?, getresgid()?);
-    let dropped = [uids.real, uids.effective, uids.saved] == [uid; 3] && [gids.real, gids.effective, gids.saved] == [gid; 3];
+    let dropped = [uids.real, uids.effective, uids.saved] == [uid; 3]
+        && [gids.real, gids.effective, gids.saved] == [gid; 3];
     if dropped && nix::unistd::setuid(Uid::from_raw(0)).is_err() {
         return Ok(());
     }
     Err(io::Error::other("root's rights could not be given up"))
 }
 
-fn perform(task: Task, uid: Uid, up: &Up) -> Result<Report, share::ShareError> {
-    match task {
-        Task::Look(Shared::Tree(job)) => share::check(&job, uid),
-        Task::Open(Shared::Tree(job)) => share::apply(&job, uid, up),
-        Task::Close(Shared::Tree(job), priors) => share::revert(&job, uid, &PriorRecord::from_iter(priors), up),
-        Task::Look(Shared::Traverse { dir, agent, owner }) => share::traverse_check(&dir, agent, owner),
-        Task::Open(Shared::Traverse { dir, agent, owner }) => share::traverse_apply(&dir, agent, owner, up),
+fn perform(task: Task, uid: Uid, up: &Up) -> Result<Seen, share::ShareError> {
+    let tree = |report| Seen::Tree(Box::new(report));
+    Ok(match task {
+        Task::Look(Shared::Tree(job)) => tree(share::check(&job, uid)?),
+        Task::Open(Shared::Tree(job)) => tree(share::apply(&job, uid, up)?),
+        Task::Close(Shared::Tree(job), priors) => {
+            tree(share::revert(&job, uid, &PriorRecord::from_iter(priors), up)?)
+        }
+        Task::Look(Shared::Root(job)) | Task::Open(Shared::Root(job)) | Task::Close(Shared::Root(job), _) => {
+            Seen::Root(share::root_is_open(&job)?)
+        }
+        Task::Look(Shared::Traverse { dir, agent, owner }) => {
+            Seen::Passage(share::traverse_check(&dir, agent, owner)?)
+        }
+        Task::Open(Shared::Traverse { dir, agent, owner }) => {
+            Seen::Passage(share::traverse_apply(&dir, agent, owner, up)?)
+        }
         Task::Close(Shared::Traverse { dir, agent, owner }, priors) => {
-            share::traverse_revert(&dir, agent, owner, &PriorRecord::from_iter(priors), up)
+            Seen::Closed(share::traverse_revert(&dir, agent, owner, priors.first())?)
         }
         Task::Kill => {
             // ESRCH says that there was none.
             let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(-1), nix::sys::signal::Signal::SIGKILL);
-            Ok(Report::default())
+            Seen::Gone
         }
-    }
+    })
 }
 
 /// The way up to root.
@@ -185,10 +203,10 @@ impl Up {
 }
 
 impl Sink for Up {
-    fn prior(&self, prior: &Prior) -> io::Result<()> {
+    fn prior(&self, priors: &[Prior]) -> io::Result<()> {
         // One conversation at a time, whichever thread has it: hold the reading side from the question to the answer.
         let mut from = self.from.lock().map_err(|_| io::Error::other("poisoned"))?;
-        self.send(&Answer::Prior(prior.clone()))?;
+        self.send(&Answer::Priors(priors.to_vec()))?;
         let mut line = String::new();
         if from.read_line(&mut line)? == 0 {
             return Err(io::Error::other("root is gone"));

@@ -87,13 +87,15 @@ fn open(protocol: Protocol, to: SocketAddr, answer: Result<(), Errno>) -> Open {
 }
 
 fn datagram(to: SocketAddr) -> Result<(), Errno> {
-    let socket = socket_with(family_of(to), SocketType::DGRAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
+    let socket =
+        socket_with(family_of(to), SocketType::DGRAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
     sendto(socket, &[], SendFlags::empty(), &to).map(drop)
 }
 
 /// Begins a connection and asks at once what became of it: a reset by our rules is there before connect(2) returns.
 fn connection(to: SocketAddr) -> Result<(), Errno> {
-    let socket = socket_with(family_of(to), SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
+    let socket =
+        socket_with(family_of(to), SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
     match connect(&socket, &to) {
         Err(Errno::INPROGRESS) => sockopt::socket_error(&socket)?,
         other => other,

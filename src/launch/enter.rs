@@ -49,7 +49,7 @@ pub enum EnterError {
     #[error(transparent)]
     Trust(#[from] trust::TrustError),
     /// The policy can't be read.
-    #[error("can't read the policy `{}`: {0}", places::POLICY)]
+    #[error("can't read the policy: {0}")]
     Read(#[source] io::Error),
     /// The policy is malformed.
     #[error(transparent)]
@@ -104,10 +104,12 @@ impl EnterError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Trust(error) => error.hint(),
-            Self::Read(_) | Self::SubUids(_) | Self::Firewall(_) => "agentuser status, then agentuser setup".into(),
+            Self::Read(_) | Self::SubUids(_) | Self::Firewall(_) => {
+                "agentuser status, then agentuser setup".into()
+            }
             Self::NoAgent(_) | Self::Directory { .. } => "agentuser status".into(),
             Self::NotShared(path) => format!("agentuser share {}", quoted(path)),
-            Self::Policy(error) => return error.hint(),
+            Self::Policy(error) => error.hint(),
             Self::Usage(_) | Self::Descriptor(..) | Self::LetGo(..) | Self::Exec { .. } => return None,
         })
     }
@@ -136,7 +138,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, E
             request.umask = umask.ok_or_else(|| EnterError::Usage("the umask is not one".into()))?;
         } else if let Some(pair) = bytes.strip_prefix(b"--env=") {
             // A value that is not text is no locale and no terminal's name.
-            if let Some((name, value)) = std::str::from_utf8(pair).ok().and_then(|pair| pair.split_once('=')) {
+            if let Some((name, value)) = std::str::from_utf8(pair).ok().and_then(|pair| pair.split_once('='))
+            {
                 request.variables.push((name.to_owned(), value.to_owned()));
             }
         } else {
@@ -149,7 +152,9 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, E
 
 /// Becomes the command, or says why not.
 pub fn enter(request: Request) -> Result<Infallible, EnterError> {
-    sys::join_new_session_keyring().or_else(no_keyrings).map_err(|error| EnterError::LetGo("the session keyring", error))?;
+    sys::join_new_session_keyring()
+        .or_else(no_keyrings)
+        .map_err(|error| EnterError::LetGo("the session keyring", error))?;
     close_descriptors()?;
     let program = fs::read_link("/proc/self/exe").map_err(EnterError::Read)?;
     trust::check(&program)?;
@@ -253,7 +258,9 @@ mod tests {
 
     #[test]
     fn what_follows_the_dashes_is_never_read() {
-        let read = request(&["--directory=/a b", "--umask=022", "--env=A=b=c", "--", "--env=X=1", "--", "", "-n"]).unwrap();
+        let read =
+            request(&["--directory=/a b", "--umask=022", "--env=A=b=c", "--", "--env=X=1", "--", "", "-n"])
+                .unwrap();
         assert_eq!(read.directory, Path::new("/a b"));
         assert_eq!(read.umask, 0o022);
         assert_eq!(read.variables, [("A".into(), "b=c".into())]);

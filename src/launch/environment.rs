@@ -33,7 +33,9 @@ pub fn build(
         ("AGENTUSER", name.to_owned()),
     ];
     let set = agent.environment.set.iter().map(|(name, value)| (name.clone(), value.clone()));
-    let passed = passed.into_iter().filter(|(name, _)| passes(agent, name) && !agent.environment.set.contains_key(name));
+    let passed = passed
+        .into_iter()
+        .filter(|(name, _)| passes(agent, name) && !agent.environment.set.contains_key(name));
     let own = own.into_iter().map(|(name, value)| (name.to_owned(), value));
     passed.chain(set).chain(own).collect()
 }
@@ -53,7 +55,8 @@ mod tests {
         let passed = ["LANG=C", "LC_TIME=C", "HOME=/root", "SECRET=x", "EDITOR=sh", "PATH=/evil"]
             .map(|pair| pair.split_once('=').map(|(n, v)| (n.to_owned(), v.to_owned())).unwrap());
         let built = build(&agent, "agent", "/home/agent", passed);
-        let get = |name: &str| built.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str()).collect::<Vec<_>>();
+        let get =
+            |name: &str| built.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str()).collect::<Vec<_>>();
         assert_eq!(get("LANG"), ["C"]);
         assert_eq!(get("LC_TIME"), ["C"]);
         assert_eq!(get("HOME"), ["/home/agent"]);

@@ -24,7 +24,9 @@ const PASSED_ON: [Signal; 6] =
 
 /// The beginning of a command line that sudo runs as `account` without asking for a password.
 pub fn sudo(account: &str) -> io::Result<Command> {
-    let path = Program::Sudo.path().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "sudo is not installed"))?;
+    let path = Program::Sudo
+        .path()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "sudo is not installed"))?;
     let mut command = Command::new(path);
     command.args(["-n", "-u", account, "--", places::PROGRAM]);
     Ok(command)
@@ -34,7 +36,9 @@ pub fn sudo(account: &str) -> io::Result<Command> {
 pub fn run(agent: &AccountName, arguments: Vec<OsString>) -> io::Result<ExitCode> {
     let mut command = sudo(agent.as_str())?;
     command.arg("enter").args(arguments);
-    let signals = SigSet::from_iter(PASSED_ON.into_iter().filter(|signal| !is_ignored(*signal)).chain([Signal::SIGCHLD]));
+    let signals = SigSet::from_iter(
+        PASSED_ON.into_iter().filter(|signal| !is_ignored(*signal)).chain([Signal::SIGCHLD]),
+    );
     let mut before = SigSet::empty();
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&signals), Some(&mut before))?;
     let waiting = SignalFd::new(&signals)?;
@@ -82,7 +86,11 @@ fn die_by(signal: Signal) -> io::Result<ExitCode> {
 /// Sends a signal to the command, as its own account. It may not have been started yet.
 fn pass_on(agent: &AccountName, sudo_pid: i32, signal: i32) {
     let end = Instant::now() + Duration::from_secs(2);
-    let Some(agent_uid) = crate::host::users::person(agent.as_str()).ok().flatten().map(|person| person.uid.0) else { return };
+    let Some(agent_uid) =
+        crate::host::users::person(agent.as_str()).ok().flatten().map(|person| person.uid.0)
+    else {
+        return;
+    };
     while Instant::now() < end {
         if let Some(pid) = descendant(sudo_pid, agent_uid) {
             let arguments = [format!("--signal={signal}"), format!("--pid={pid}")];
@@ -100,7 +108,9 @@ fn descendant(pid: i32, uid: u32) -> Option<i32> {
     let mut next = vec![pid];
     while let Some(pid) = next.pop() {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let real = status.lines().find_map(|line| line.strip_prefix("Uid:")?.split_ascii_whitespace().next()?.parse().ok());
+        let real = status
+            .lines()
+            .find_map(|line| line.strip_prefix("Uid:")?.split_ascii_whitespace().next()?.parse().ok());
         if real == Some(uid) {
             return Some(pid);
         }

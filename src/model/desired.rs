@@ -56,7 +56,9 @@ impl Firewall {
     pub fn lets_out(&self, address: std::net::IpAddr, protocol: Protocol, port: u16) -> bool {
         self.outbound_allowed
             || self.allow.iter().any(|to| {
-                to.ports.as_ref().is_none_or(|set| set.of(protocol).any(|r| (r.first..=r.last).contains(&port)))
+                to.ports
+                    .as_ref()
+                    .is_none_or(|set| set.of(protocol).any(|r| (r.first..=r.last).contains(&port)))
                     && to.nets.iter().any(|net| net.contains(&address))
             })
     }

@@ -12,7 +12,8 @@ use ipnet::IpNet;
 use std::collections::BTreeMap;
 
 /// Addresses at which clouds give out credentials of the machine; refused whatever a policy allows.
-const METADATA: [&str; 4] = ["169.254.169.254/32", "168.63.129.16/32", "100.100.100.200/32", "fd00:ec2::254/128"];
+const METADATA: [&str; 4] =
+    ["169.254.169.254/32", "168.63.129.16/32", "100.100.100.200/32", "fd00:ec2::254/128"];
 
 /// Names that directories of the state have.
 const RESERVED: [&str; 2] = ["machine", "root"];
@@ -45,7 +46,9 @@ pub enum DesireError {
         why: String,
     },
     /// The range of system accounts is used up.
-    #[error("no free uid is left in the range {0} of system accounts (SYS_UID_MIN and SYS_UID_MAX of /etc/login.defs)")]
+    #[error(
+        "no free uid is left in the range {0} of system accounts (SYS_UID_MIN and SYS_UID_MAX of /etc/login.defs)"
+    )]
     NoFreeId(String),
     /// A group of the policy does not exist.
     #[error("group `{group}` of agent `{agent}` does not exist on this machine")]
@@ -115,7 +118,9 @@ fn owner(human: &str, agent: &AccountName, facts: &Facts) -> Result<Owner, Desir
     };
     let unfit = |why: String| DesireError::UnfitHuman { agent: agent.clone(), human: human.into(), why };
     if person.uid == Uid(0) {
-        return Err(unfit("root needs no agent to become; set it up for the account that you work with".into()));
+        return Err(unfit(
+            "root needs no agent to become; set it up for the account that you work with".into(),
+        ));
     }
     let home = person.home.parse().map_err(|error| unfit(format!("its home: {error}")))?;
     Ok(Owner { name: person.name.clone(), uid: person.uid, gid: person.gid, home })
@@ -130,17 +135,30 @@ fn ids(name: &AccountName, human: &str, facts: &Facts) -> Result<(Uid, Gid, Stri
     let range = facts.system_ids.unwrap_or(crate::model::IdRange { first: 101, last: 999 });
     let known = |id: &u32| facts.agents.values().any(|agent| agent.uid.0 == *id || agent.gid.0 == *id);
     let free = |id: &u32| !facts.uids.contains(id) && !facts.gids.contains(id) && !known(id);
-    let id = (range.first..=range.last).rev().find(free).ok_or_else(|| DesireError::NoFreeId(range.to_string()))?;
+    let id = (range.first..=range.last)
+        .rev()
+        .find(free)
+        .ok_or_else(|| DesireError::NoFreeId(range.to_string()))?;
     let human: String = human.chars().filter(|c| c.is_ascii_alphanumeric() || "._-".contains(*c)).collect();
     Ok((Uid(id), Gid(id), format!("agentuser {name} of {human} {}", facts.nonce)))
 }
 
 /// Adds those parents of a project that need an entry for the agent to pass: the human's own. A closed parent of somebody
 /// else's is refused, for its owner did not ask for this.
-fn parents(path: &AbsPath, human: &Owner, facts: &Facts, traverse: &mut Vec<AbsPath>) -> Result<(), DesireError> {
+fn parents(
+    path: &AbsPath,
+    human: &Owner,
+    facts: &Facts,
+    traverse: &mut Vec<AbsPath>,
+) -> Result<(), DesireError> {
     let bad = |why: String| DesireError::Project { path: path.clone(), why };
     let fact = |dir: &AbsPath| {
-        facts.dirs.get(dir).copied().flatten().ok_or_else(|| bad(format!("`{dir}` is not a directory, or a symbolic link")))
+        facts
+            .dirs
+            .get(dir)
+            .copied()
+            .flatten()
+            .ok_or_else(|| bad(format!("`{dir}` is not a directory, or a symbolic link")))
     };
     if path.is_within(&human.home) && *path == human.home {
         return Err(bad("it is a home directory; share a directory inside it".into()));

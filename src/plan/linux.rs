@@ -12,8 +12,8 @@ use crate::{
     },
     share,
     step::{
-        Account, After, AnyStep, Content, Directory, File, Group, Home, Layer, Line, Netfilter, NftTable, Service, ShareAcl,
-        Traverse,
+        Account, After, AnyStep, Content, Directory, File, Group, Home, Layer, Line, Netfilter, NftTable,
+        Service, ShareAcl, Traverse,
     },
 };
 
@@ -32,7 +32,8 @@ pub fn machine(policy: &str, facts: &Facts) -> Plan {
     let policy = Content::Text(policy.to_owned());
     let mut steps: Vec<AnyStep> = vec![
         Directory { path: places::fixed("/etc/agentuser"), mode: 0o755 }.into(),
-        File { replaces: true, ..file(places::POLICY, "policy /etc/agentuser/policy.yaml", policy, 0o644) }.into(),
+        File { replaces: true, ..file(places::POLICY, "policy /etc/agentuser/policy.yaml", policy, 0o644) }
+            .into(),
         file(places::PROGRAM, "program /usr/local/bin/agentuser", Content::Program, 0o755).into(),
     ];
     if facts.systemd {
@@ -115,8 +116,16 @@ fn network(desired: &Desired, facts: &Facts) -> Vec<AnyStep> {
 
 fn sharing(desired: &Desired) -> Vec<AnyStep> {
     let state = places::state(&desired.name);
+    // A parent may be on the way of several agents: the record of what it was before the first is the machine's.
+    let machine = places::machine_state();
     let traverse = desired.traverse.iter().map(|dir| {
-        Traverse { dir: dir.clone(), agent: desired.uid, owner: desired.human.clone(), records: state.clone() }.into()
+        Traverse {
+            dir: dir.clone(),
+            agent: desired.uid,
+            owner: desired.human.clone(),
+            records: machine.clone(),
+        }
+        .into()
     });
     let trees = desired.projects.iter().map(|project| {
         let job = share::Job {

@@ -9,7 +9,7 @@
 
 #![forbid(unsafe_code)]
 
-mod edit;
+pub mod edit;
 mod environment;
 mod error;
 mod groups;

@@ -30,22 +30,13 @@ pub use record::{AclBytes, HexError, Prior, PriorRecord};
 pub use report::{Finding, Report, Why};
 pub use traverse::{Passage, PassageEnd, traverse_apply, traverse_check, traverse_revert};
 
-use crate::formats::posix_acl::{Entry, Perm, Tag};
+use self::xattr::{Calls, Target};
+use crate::formats::posix_acl::{ACCESS, Acl, DEFAULT, Entry, Perm, Tag};
 use crate::host::dir::Dir;
+pub use crate::model::desired::Access;
 use crate::model::{AbsPath, Uid};
 use serde::{Deserialize, Serialize};
-use std::io;
-
-/// What the agent may do in a project.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Access {
-    /// Read and change.
-    #[default]
-    ReadWrite,
-    /// Read only.
-    ReadOnly,
-}
+use std::{io, os::fd::AsFd};
 
 /// A project, and who shares it how.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,6 +105,24 @@ pub fn check(job: &Job, owner: Uid) -> Result<Report, ShareError> {
 pub fn revert(job: &Job, owner: Uid, prior: &PriorRecord, sink: &dyn Sink) -> Result<Report, ShareError> {
     only_as(owner)?;
     revert::run(job, owner, prior, sink)
+}
+
+/// Whether the root of the tree has our entries, access and default: true of every tree that [`apply`] went over.
+pub fn root_is_open(job: &Job) -> Result<bool, ShareError> {
+    let root = open(&job.root)?;
+    let calls = Calls::probe(&root);
+    for kind in [ACCESS, DEFAULT] {
+        let bytes = calls
+            .get(Target::Name(root.as_fd(), c"."), kind)
+            .map_err(ShareError::call("getxattr", &job.root))?;
+        let acl = bytes.and_then(|bytes| Acl::parse(&bytes).ok());
+        if !acl.is_some_and(|acl| {
+            job.entries(true, false).iter().all(|entry| acl.get(entry.tag) == Some(entry.perm))
+        }) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Refuses to run as anybody but the owner of the files, root above all.

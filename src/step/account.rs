@@ -33,8 +33,16 @@ pub struct Account {
 impl Account {
     fn add(&self) -> Command {
         let (uid, gid) = (self.uid.to_string(), self.gid.to_string());
-        let mut args: Vec<&str> = vec!["--system", "--no-create-home", "--no-log-init", "--uid", &uid, "--gid", &gid];
-        args.extend(["--home-dir", self.home.as_str(), "--shell", self.shell.as_str(), "--comment", &self.marker]);
+        let mut args: Vec<&str> =
+            vec!["--system", "--no-create-home", "--no-log-init", "--uid", &uid, "--gid", &gid];
+        args.extend([
+            "--home-dir",
+            self.home.as_str(),
+            "--shell",
+            self.shell.as_str(),
+            "--comment",
+            &self.marker,
+        ]);
         args.push(self.name.as_str());
         Command::new(Program::Useradd, args)
     }
@@ -46,7 +54,8 @@ impl Account {
     /// What is wrong with an account that is ours, and the change that mends each.
     fn faults(&self, person: &Person, machine: &dyn Observe) -> Result<Vec<(String, Mend)>, HostError> {
         let name = self.name.as_str();
-        let usermod = |args: &[&str]| Mend::Run(Command::new(Program::Usermod, args.iter().copied().chain([name])));
+        let usermod =
+            |args: &[&str]| Mend::Run(Command::new(Program::Usermod, args.iter().copied().chain([name])));
         let mut faults = Vec::new();
         if person.gid != self.gid {
             faults.push((format!("its gid is {}", person.gid), usermod(&["--gid", &self.gid.to_string()])));
@@ -55,7 +64,8 @@ impl Account {
             faults.push((format!("its home is {}", person.home), usermod(&["--home", self.home.as_str()])));
         }
         if person.shell != self.shell.as_str() {
-            faults.push((format!("its shell is {}", person.shell), usermod(&["--shell", self.shell.as_str()])));
+            faults
+                .push((format!("its shell is {}", person.shell), usermod(&["--shell", self.shell.as_str()])));
         }
         for (file, option) in [("/etc/subuid", "--del-subuids"), ("/etc/subgid", "--del-subgids")] {
             let text = text_of(machine, file)?;
@@ -71,13 +81,17 @@ impl Account {
                 faults.push((format!("it is in group {}", group.name), Mend::Run(leave)));
             }
             if !is && self.groups.contains(&group.name) {
-                faults.push((format!("it is not in group {}", group.name), usermod(&["--append", "--groups", &group.name])));
+                faults.push((
+                    format!("it is not in group {}", group.name),
+                    usermod(&["--append", "--groups", &group.name]),
+                ));
             }
         }
         if machine.file(&self.linger())?.is_some() {
             faults.push(("its user services outlive sessions (linger)".into(), Mend::Remove(self.linger())));
         }
-        let locked = |line: &str| line.strip_prefix(name)?.strip_prefix(':')?.chars().next().map(|c| "!*".contains(c));
+        let locked =
+            |line: &str| line.strip_prefix(name)?.strip_prefix(':')?.chars().next().map(|c| "!*".contains(c));
         if text_of(machine, "/etc/shadow")?.lines().find_map(locked) == Some(false) {
             faults.push(("its password is not locked".into(), usermod(&["--lock"])));
         }
@@ -105,9 +119,15 @@ impl Step for Account {
         let mut change = vec![self.add().line()];
         if !self.groups.is_empty() {
             let groups = self.groups.join(",");
-            change.push(Command::new(Program::Usermod, ["--append", "--groups", &groups, self.name.as_str()]).line());
+            change.push(
+                Command::new(Program::Usermod, ["--append", "--groups", &groups, self.name.as_str()]).line(),
+            );
         }
-        let groups = if self.groups.is_empty() { String::new() } else { format!(", groups {}", self.groups.join(", ")) };
+        let groups = if self.groups.is_empty() {
+            String::new()
+        } else {
+            format!(", groups {}", self.groups.join(", "))
+        };
         Description {
             layer: Layer::Account,
             title: format!("account {} (uid {}{groups})", self.name, self.uid),
@@ -119,7 +139,10 @@ impl Step for Account {
     fn check(&self, machine: &dyn Observe) -> Result<Check, HostError> {
         let Some(person) = machine.person(self.name.as_str())? else { return Ok(Check::Missing) };
         if person.uid != self.uid || person.gecos != self.marker {
-            return Ok(Check::Foreign(format!("an account {} (uid {}) exists already", self.name, person.uid)));
+            return Ok(Check::Foreign(format!(
+                "an account {} (uid {}) exists already",
+                self.name, person.uid
+            )));
         }
         Ok(Check::of(self.faults(&person, machine)?.into_iter().map(|(fault, _)| fault).collect()))
     }
@@ -128,18 +151,18 @@ impl Step for Account {
         Ok(Undo::Nothing)
     }
 
-    fn apply(&self, machine: &mut dyn Act) -> Result<(), HostError> {
+    fn apply(&self, machine: &mut dyn Act) -> Result<Vec<String>, HostError> {
         if machine.person(self.name.as_str())?.is_none() {
             machine.run(&self.add())?;
         }
-        let Some(person) = machine.person(self.name.as_str())? else { return Ok(()) };
+        let Some(person) = machine.person(self.name.as_str())? else { return Ok(vec![]) };
         for (_, mend) in self.faults(&person, machine.observe())? {
             match mend {
                 Mend::Run(command) => machine.run(&command)?,
                 Mend::Remove(path) => machine.remove(&path)?,
             }
         }
-        Ok(())
+        Ok(vec![])
     }
 
     fn revert(&self, _: &Undo, machine: &mut dyn Act) -> Result<Vec<String>, HostError> {
@@ -149,7 +172,9 @@ impl Step for Account {
                 machine.run(&Command::new(Program::Userdel, [self.name.as_str()]))?;
                 Ok(vec![])
             }
-            Some(_) => Ok(vec![format!("account {} is not the one that agentuser made: left alone", self.name)]),
+            Some(_) => {
+                Ok(vec![format!("account {} is not the one that agentuser made: left alone", self.name)])
+            }
             None => Ok(vec![]),
         }
     }
@@ -157,7 +182,9 @@ impl Step for Account {
     fn unclaimed(&self, check: Check) -> Check {
         match check {
             Check::Missing | Check::Foreign(_) | Check::Unknown(_) => check,
-            Check::Satisfied | Check::Drifted(_) => Check::Foreign(format!("an account {} exists already", self.name)),
+            Check::Satisfied | Check::Drifted(_) => {
+                Check::Foreign(format!("an account {} exists already", self.name))
+            }
         }
     }
 }

@@ -33,8 +33,12 @@ impl Step for Directory {
     fn check(&self, machine: &dyn Observe) -> Result<Check, HostError> {
         Ok(match machine.directory(&self.path)? {
             None => Check::Missing,
-            Some(dir) if dir.uid != Uid(0) => Check::Foreign(format!("{} belongs to uid {}", self.path, dir.uid)),
-            Some(dir) if dir.mode & 0o022 != 0 => Check::Drifted(vec![format!("its mode is {:04o}", dir.mode & 0o7777)]),
+            Some(dir) if dir.uid != Uid(0) => {
+                Check::Foreign(format!("{} belongs to uid {}", self.path, dir.uid))
+            }
+            Some(dir) if dir.mode & 0o022 != 0 => {
+                Check::Drifted(vec![format!("its mode is {:04o}", dir.mode & 0o7777)])
+            }
             Some(_) => Check::Satisfied,
         })
     }
@@ -43,8 +47,9 @@ impl Step for Directory {
         Ok(machine.directory(&self.path)?.map_or(Undo::Nothing, Undo::Directory))
     }
 
-    fn apply(&self, machine: &mut dyn Act) -> Result<(), HostError> {
-        machine.make_dir(&self.path, self.mode)
+    fn apply(&self, machine: &mut dyn Act) -> Result<Vec<String>, HostError> {
+        machine.make_dir(&self.path, self.mode)?;
+        Ok(vec![])
     }
 
     fn revert(&self, undo: &Undo, machine: &mut dyn Act) -> Result<Vec<String>, HostError> {

@@ -94,7 +94,9 @@ impl Step for File {
         });
         match self.after {
             After::ReloadUnits => change.push("systemctl daemon-reload".into()),
-            After::ReloadSshd => change.push("systemctl try-reload-or-restart ssh.service sshd.service".into()),
+            After::ReloadSshd => {
+                change.push("systemctl try-reload-or-restart ssh.service sshd.service".into())
+            }
             After::Nothing | After::EndSessions(_) => {}
         }
         let why = match self.layer {
@@ -129,18 +131,21 @@ impl Step for File {
         Ok(machine.file(&self.path)?.map_or(Undo::Nothing, Undo::File))
     }
 
-    fn apply(&self, machine: &mut dyn Act) -> Result<(), HostError> {
+    fn apply(&self, machine: &mut dyn Act) -> Result<Vec<String>, HostError> {
         let bytes = self.bytes(machine.observe())?;
         let file = FileState { bytes, mode: self.mode, uid: Uid(0), gid: Gid(0) };
         machine.write(&self.path, &file, self.validator)?;
-        self.follow_up(machine, false)
+        self.follow_up(machine, false)?;
+        Ok(vec![])
     }
 
     fn revert(&self, undo: &Undo, machine: &mut dyn Act) -> Result<Vec<String>, HostError> {
         match undo {
             Undo::File(was) => {
                 let now = machine.file(&self.path)?;
-                if now.is_some_and(|now| self.bytes(machine.observe()).is_ok_and(|ours| ours != now.bytes) && now != *was) {
+                if now.is_some_and(|now| {
+                    self.bytes(machine.observe()).is_ok_and(|ours| ours != now.bytes) && now != *was
+                }) {
                     return Ok(vec![format!("{} was changed since setup: left as it is", self.path)]);
                 }
                 machine.write(&self.path, was, Validator::Nobody)?;

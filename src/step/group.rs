@@ -52,12 +52,15 @@ impl Step for Group {
         Ok(Undo::Nothing)
     }
 
-    fn apply(&self, machine: &mut dyn Act) -> Result<(), HostError> {
-        let Some(group) = machine.group(self.name.as_str())? else { return machine.run(&self.add()) };
+    fn apply(&self, machine: &mut dyn Act) -> Result<Vec<String>, HostError> {
+        let Some(group) = machine.group(self.name.as_str())? else {
+            machine.run(&self.add())?;
+            return Ok(vec![]);
+        };
         for member in group.members {
             machine.run(&Command::new(Program::Gpasswd, ["--delete", &member, self.name.as_str()]))?;
         }
-        Ok(())
+        Ok(vec![])
     }
 
     fn revert(&self, _: &Undo, machine: &mut dyn Act) -> Result<Vec<String>, HostError> {
@@ -74,7 +77,9 @@ impl Step for Group {
     fn unclaimed(&self, check: Check) -> Check {
         match check {
             Check::Missing | Check::Foreign(_) | Check::Unknown(_) => check,
-            Check::Satisfied | Check::Drifted(_) => Check::Foreign(format!("a group {} exists already", self.name)),
+            Check::Satisfied | Check::Drifted(_) => {
+                Check::Foreign(format!("a group {} exists already", self.name))
+            }
         }
     }
 }

@@ -30,7 +30,10 @@ impl Step for Home {
             layer: Layer::Account,
             title: format!("home {} (mode 0700)", self.path),
             why: "a place for the agent's own settings, caches and tools, closed to other accounts",
-            change: vec![format!("mkdir {0}; copy /etc/skel; chown -R {1}:{2} {0}", self.path, self.uid, self.gid)],
+            change: vec![format!(
+                "mkdir {0}; copy /etc/skel; chown -R {1}:{2} {0}",
+                self.path, self.uid, self.gid
+            )],
         }
     }
 
@@ -50,8 +53,9 @@ impl Step for Home {
         Ok(Undo::Nothing)
     }
 
-    fn apply(&self, machine: &mut dyn Act) -> Result<(), HostError> {
-        machine.make_home(&self.path, self.uid, self.gid)
+    fn apply(&self, machine: &mut dyn Act) -> Result<Vec<String>, HostError> {
+        machine.make_home(&self.path, self.uid, self.gid)?;
+        Ok(vec![])
     }
 
     fn revert(&self, _: &Undo, machine: &mut dyn Act) -> Result<Vec<String>, HostError> {

@@ -64,13 +64,18 @@ impl Step for Line {
         Ok(machine.file(&self.path)?.map_or(Undo::Nothing, Undo::File))
     }
 
-    fn apply(&self, machine: &mut dyn Act) -> Result<(), HostError> {
+    fn apply(&self, machine: &mut dyn Act) -> Result<Vec<String>, HostError> {
         let now = machine.file(&self.path)?;
         let now = now.unwrap_or(FileState { bytes: vec![], mode: 0o644, uid: Uid(0), gid: Gid(0) });
         if self.is_in(&now.bytes) {
-            return Ok(());
+            return Ok(vec![]);
         }
-        machine.write(&self.path, &FileState { bytes: self.added_to(&now.bytes), ..now }, Validator::Nobody)
+        machine.write(
+            &self.path,
+            &FileState { bytes: self.added_to(&now.bytes), ..now },
+            Validator::Nobody,
+        )?;
+        Ok(vec![])
     }
 
     fn revert(&self, undo: &Undo, machine: &mut dyn Act) -> Result<Vec<String>, HostError> {
@@ -79,10 +84,16 @@ impl Step for Line {
         match undo {
             // The bytes of before, where nobody else wrote since: the file may have lacked its last line's end.
             Undo::File(was) if self.added_to(&was.bytes) == now.bytes => {
-                machine.write(&self.path, &FileState { bytes: was.bytes.clone(), ..now }, Validator::Nobody)?;
+                machine.write(
+                    &self.path,
+                    &FileState { bytes: was.bytes.clone(), ..now },
+                    Validator::Nobody,
+                )?;
             }
             Undo::Nothing if rest.is_empty() => machine.remove(&self.path)?,
-            _ if rest != now.bytes => machine.write(&self.path, &FileState { bytes: rest, ..now }, Validator::Nobody)?,
+            _ if rest != now.bytes => {
+                machine.write(&self.path, &FileState { bytes: rest, ..now }, Validator::Nobody)?
+            }
             _ => {}
         }
         Ok(vec![])

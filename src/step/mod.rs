@@ -126,10 +126,14 @@ pub trait Step {
     fn check(&self, machine: &dyn Observe) -> Result<Check, HostError>;
     /// Remembers what is there now.
     fn capture(&self, machine: &dyn Observe) -> Result<Undo, HostError>;
-    /// Makes it so.
-    fn apply(&self, machine: &mut dyn Act) -> Result<(), HostError>;
+    /// Makes it so; what a person should know of it is in the answer.
+    fn apply(&self, machine: &mut dyn Act) -> Result<Vec<String>, HostError>;
     /// Takes it back; what somebody else changed since is left, and named in the answer.
     fn revert(&self, undo: &Undo, machine: &mut dyn Act) -> Result<Vec<String>, HostError>;
+    /// Compares once more after [`Step::apply`]; a cheaper look will do where applying itself looked at everything.
+    fn verify(&self, machine: &dyn Observe) -> Result<Check, HostError> {
+        self.check(machine)
+    }
     /// What a check means where no receipt says that the step is ours: by default, what differs is somebody else's.
     fn unclaimed(&self, check: Check) -> Check {
         match check {

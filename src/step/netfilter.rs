@@ -31,7 +31,10 @@ struct Present {
 impl Netfilter {
     fn present(&self, family: Family, machine: &dyn Observe) -> Result<Present, HostError> {
         let table = text(Query::FilterTable(family), machine)?;
-        Ok(Present { chains: iptables::parse(&table, self.firewall.uid), output: machine.output_chain(family)? })
+        Ok(Present {
+            chains: iptables::parse(&table, self.firewall.uid),
+            output: machine.output_chain(family)?,
+        })
     }
 
     /// The agent's jumps as they stand in OUTPUT: position from 1, and which of ours.
@@ -58,7 +61,9 @@ impl Netfilter {
         let last = jumps.last().map_or(0, |(at, _)| *at);
         let mut faults: Vec<_> = (output[..last].iter().enumerate())
             .filter(|(_, rule)| !is_agentusers(rule))
-            .map(|(at, rule)| format!("{family}: `-A OUTPUT {rule}` stands at position {}, in front of the jump", at + 1))
+            .map(|(at, rule)| {
+                format!("{family}: `-A OUTPUT {rule}` stands at position {}, in front of the jump", at + 1)
+            })
             .collect();
         if faults.is_empty() {
             faults.push(format!("{family}: the jump from OUTPUT is missing or doubled"));
@@ -73,10 +78,15 @@ impl Netfilter {
         }
         let missing = wanted.rules.iter().filter(|rule| !chains.rules.contains(rule));
         let added = chains.rules.iter().filter(|rule| !wanted.rules.contains(rule));
-        let mut faults: Vec<_> = missing.map(|rule| format!("{family}: missing: {}", rule.join(" "))).collect();
+        let mut faults: Vec<_> =
+            missing.map(|rule| format!("{family}: missing: {}", rule.join(" "))).collect();
         faults.extend(added.map(|rule| format!("{family}: added: {}", rule.join(" "))));
         if faults.len() > 4 || faults.is_empty() {
-            return vec![format!("{family}: {} of {} rules are as they should be", wanted.rules.len().saturating_sub(faults.len()), wanted.rules.len())];
+            return vec![format!(
+                "{family}: {} of {} rules are as they should be",
+                wanted.rules.len().saturating_sub(faults.len()),
+                wanted.rules.len()
+            )];
         }
         faults
     }
@@ -144,9 +154,16 @@ impl Netfilter {
 
     fn destroy_sets(&self, machine: &mut dyn Act, keep: &[String]) -> Result<(), HostError> {
         let there = ipset::parse(&text(Query::Sets, machine.observe())?, self.firewall.uid);
-        let stale: String =
-            there.iter().filter(|(name, _)| !keep.contains(name)).map(|(name, _)| format!("destroy {name}\n")).collect();
-        if stale.is_empty() { Ok(()) } else { machine.run(&Command::new(Program::Ipset, ["restore"]).reading(stale)) }
+        let stale: String = there
+            .iter()
+            .filter(|(name, _)| !keep.contains(name))
+            .map(|(name, _)| format!("destroy {name}\n"))
+            .collect();
+        if stale.is_empty() {
+            Ok(())
+        } else {
+            machine.run(&Command::new(Program::Ipset, ["restore"]).reading(stale))
+        }
     }
 }
 
@@ -154,7 +171,8 @@ impl Netfilter {
 fn chains_of(saved: &str, firewall: &Firewall) -> String {
     let main = format!("AU_{}", firewall.uid);
     let ours = |line: &&str| {
-        let name = line.trim_start_matches(':').trim_start_matches("-A ").split(' ').next().unwrap_or_default();
+        let name =
+            line.trim_start_matches(':').trim_start_matches("-A ").split(' ').next().unwrap_or_default();
         name == main || name.strip_prefix(&main).is_some_and(|rest| rest.starts_with('_'))
     };
     let lines: Vec<_> = saved.lines().filter(ours).collect();
@@ -177,7 +195,8 @@ fn normal(rule: &str) -> Vec<String> {
 /// Whether a rule of OUTPUT jumps to a chain of some agent.
 fn is_agentusers(rule: &str) -> bool {
     let target = rule.split_ascii_whitespace().skip_while(|word| *word != "-j").nth(1).unwrap_or_default();
-    let uid = target.strip_prefix("AU_").map(|rest| rest.strip_suffix("_LO").unwrap_or(rest)).unwrap_or_default();
+    let uid =
+        target.strip_prefix("AU_").map(|rest| rest.strip_suffix("_LO").unwrap_or(rest)).unwrap_or_default();
     !uid.is_empty() && uid.bytes().all(|b| b.is_ascii_digit())
 }
 
@@ -207,7 +226,12 @@ impl Step for Netfilter {
             let rules = iptables::parse(&iptables::render(&self.firewall, *family), uid).rules.len();
             change.push(format!("{} ({rules} rules)", restore(*family, String::new()).line()));
         }
-        change.extend(iptables::jumps(&self.firewall).iter().enumerate().map(|(at, rule)| format!("iptables -I OUTPUT {} {rule}", at + 1)));
+        change.extend(
+            iptables::jumps(&self.firewall)
+                .iter()
+                .enumerate()
+                .map(|(at, rule)| format!("iptables -I OUTPUT {} {rule}", at + 1)),
+        );
         Description {
             layer: Layer::Network,
             title: format!("firewall of uid {uid}: {}", summary(&self.firewall)),
@@ -232,7 +256,7 @@ impl Step for Netfilter {
         Ok(Undo::Nothing)
     }
 
-    fn apply(&self, machine: &mut dyn Act) -> Result<(), HostError> {
+    fn apply(&self, machine: &mut dyn Act) -> Result<Vec<String>, HostError> {
         let mut void = false;
         for family in &self.families {
             void |= self.is_void(&self.present(*family, machine.observe())?);
@@ -249,15 +273,19 @@ impl Step for Netfilter {
         if void {
             machine.end_processes(self.firewall.uid, &self.firewall.sub_uids)?;
         }
-        self.destroy_sets(machine, &sets.into_iter().map(|set| set.name).collect::<Vec<_>>())
+        self.destroy_sets(machine, &sets.into_iter().map(|set| set.name).collect::<Vec<_>>())?;
+        Ok(vec![])
     }
 
     fn revert(&self, _: &Undo, machine: &mut dyn Act) -> Result<Vec<String>, HostError> {
         machine.end_processes(self.firewall.uid, &self.firewall.sub_uids)?;
         for family in &self.families {
             let present = self.present(*family, machine.observe())?;
-            let jumps: Vec<_> =
-                self.our_jumps(&present.output).into_iter().map(|(at, _)| present.output[at - 1].clone()).collect();
+            let jumps: Vec<_> = self
+                .our_jumps(&present.output)
+                .into_iter()
+                .map(|(at, _)| present.output[at - 1].clone())
+                .collect();
             if !(jumps.is_empty() && present.chains.names.is_empty()) {
                 machine.run(&restore(*family, iptables::render_removal(&jumps, &present.chains.names)))?;
             }

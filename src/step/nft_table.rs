@@ -55,7 +55,8 @@ impl Step for NftTable {
         if !output.status.success() {
             return Ok(Check::Missing);
         }
-        let record = machine.file(&self.record)?.and_then(|file| serde_json::from_slice::<Record>(&file.bytes).ok());
+        let record =
+            machine.file(&self.record)?.and_then(|file| serde_json::from_slice::<Record>(&file.bytes).ok());
         let listed = String::from_utf8_lossy(&output.stdout);
         Ok(match record {
             Some(record) if record.loaded != nft::render(&self.firewall) => {
@@ -71,12 +72,18 @@ impl Step for NftTable {
         Ok(Undo::Nothing)
     }
 
-    fn apply(&self, machine: &mut dyn Act) -> Result<(), HostError> {
+    fn apply(&self, machine: &mut dyn Act) -> Result<Vec<String>, HostError> {
         let loaded = nft::render(&self.firewall);
         machine.run(&Command::new(Program::Nft, ["-f", "-"]).reading(loaded.clone()))?;
         let record = Record { loaded, listed: text(self.query(), machine.observe())? };
-        let bytes = serde_json::to_vec(&record).map_err(|error| HostError::path("can't write", &self.record, error))?;
-        machine.write(&self.record, &FileState { bytes, mode: 0o600, uid: Uid(0), gid: Gid(0) }, Validator::Nobody)
+        let bytes = serde_json::to_vec(&record)
+            .map_err(|error| HostError::path("can't write", &self.record, error))?;
+        machine.write(
+            &self.record,
+            &FileState { bytes, mode: 0o600, uid: Uid(0), gid: Gid(0) },
+            Validator::Nobody,
+        )?;
+        Ok(vec![])
     }
 
     fn revert(&self, _: &Undo, machine: &mut dyn Act) -> Result<Vec<String>, HostError> {

@@ -40,8 +40,9 @@ impl Step for Service {
         Ok(if self.is_enabled(machine)? { Undo::Enabled } else { Undo::Nothing })
     }
 
-    fn apply(&self, machine: &mut dyn Act) -> Result<(), HostError> {
-        machine.run(&Command::new(Program::Systemctl, ["enable", &self.unit]))
+    fn apply(&self, machine: &mut dyn Act) -> Result<Vec<String>, HostError> {
+        machine.run(&Command::new(Program::Systemctl, ["enable", &self.unit]))?;
+        Ok(vec![])
     }
 
     fn revert(&self, undo: &Undo, machine: &mut dyn Act) -> Result<Vec<String>, HostError> {

@@ -2,12 +2,12 @@
 
 use super::{Check, Description, Layer, Step, Undo};
 use crate::{
-    host::{Act, HostError, Observe, Shared},
+    host::{Act, HostError, Observe, Seen, Shared},
     model::{
         AbsPath, Uid,
         desired::{Access, Owner},
     },
-    share::{Job, Report, Why},
+    share::{Job, Passage, PassageEnd, Report},
 };
 use serde::{Deserialize, Serialize};
 
@@ -46,14 +46,49 @@ fn record(records: &AbsPath, kind: &str, path: &AbsPath) -> AbsPath {
 
 impl ShareAcl {
     fn shared(&self) -> Shared {
-        Shared::Tree(Job { threads: self.job.threads, ..self.job.clone() })
+        Shared::Tree(self.job.clone())
+    }
+}
+
+impl ShareAcl {
+    /// What a person should know after the tree was opened.
+    fn notes(&self, report: &Report) -> Vec<String> {
+        let root = &self.job.root;
+        let mut notes: Vec<String> = Vec::new();
+        let linked = report.linked_outside.total;
+        if linked > 0 {
+            let first = report
+                .linked_outside
+                .first
+                .first()
+                .map(|path| format!(", such as {root}/{path}"))
+                .unwrap_or_default();
+            notes.push(format!(
+                "{linked} files have other names outside the project{first}: the agent may read them, not write. \
+                 `agentuser share --break-links {root}` gives it copies"
+            ));
+        }
+        let lists = [
+            (report.foreign_owner.total, "belong to others and were left alone"),
+            (report.other_device.total, "lie on other filesystems and were left alone"),
+        ];
+        notes.extend(lists.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{root}: {n} {what}")));
+        notes.extend(
+            report.lacking.first.iter().take(5).map(|found| format!("{root}/{}: {}", found.path, found.why)),
+        );
+        notes
     }
 }
 
 /// What lacks, in words.
 fn differences(report: &Report) -> Vec<String> {
-    let mut lines: Vec<_> =
-        report.lacking.items.iter().take(5).map(|finding| format!("{}: {}", finding.path, finding.why)).collect();
+    let mut lines: Vec<_> = report
+        .lacking
+        .first
+        .iter()
+        .take(5)
+        .map(|finding| format!("{}: {}", finding.path, finding.why))
+        .collect();
     let more = report.lacking.total.saturating_sub(lines.len() as u64);
     if more > 0 {
         lines.push(format!("and {more} more"));
@@ -88,11 +123,12 @@ impl Step for ShareAcl {
     }
 
     fn check(&self, machine: &dyn Observe) -> Result<Check, HostError> {
-        let report = machine.look_at(&self.shared())?;
-        let root_lacks = |report: &Report| {
-            report.lacking.items.iter().any(|finding| finding.path.is_root() && finding.why == Why::Missing)
-        };
-        Ok(if root_lacks(&report) { Check::Missing } else { Check::of(differences(&report)) })
+        // A tree that was never shared need not be walked to say so.
+        if self.verify(machine)? == Check::Missing {
+            return Ok(Check::Missing);
+        }
+        let Seen::Tree(report) = machine.look_at(&self.shared())? else { return Ok(Check::Missing) };
+        Ok(Check::of(differences(&report)))
     }
 
     fn capture(&self, _: &dyn Observe) -> Result<Undo, HostError> {
@@ -100,18 +136,32 @@ impl Step for ShareAcl {
         Ok(Undo::Nothing)
     }
 
-    fn apply(&self, machine: &mut dyn Act) -> Result<(), HostError> {
-        machine.open_to_agent(&self.shared(), &record(&self.records, "tree", &self.job.root)).map(drop)
+    fn apply(&self, machine: &mut dyn Act) -> Result<Vec<String>, HostError> {
+        let seen = machine.open_to_agent(&self.shared(), &record(&self.records, "tree", &self.job.root))?;
+        let Seen::Tree(report) = seen else { return Ok(vec![]) };
+        Ok(self.notes(&report))
     }
 
     fn revert(&self, _: &Undo, machine: &mut dyn Act) -> Result<Vec<String>, HostError> {
         let record = record(&self.records, "tree", &self.job.root);
-        let report = machine.close_to_agent(&self.shared(), Some(&self.owner), &record)?;
-        let altered = report.altered.items.iter().map(|path| {
+        let Seen::Tree(report) = machine.close_to_agent(&self.shared(), &self.owner, &record)? else {
+            return Ok(vec![format!("{} is gone", self.job.root)]);
+        };
+        let altered = report.altered.first.iter().map(|path| {
             format!("{}/{path} was changed since it was shared: only our entries were removed", self.job.root)
         });
-        let foreign = report.lacking.items.iter().map(|found| format!("{}/{}: {}", self.job.root, found.path, found.why));
-        Ok(altered.chain(foreign).collect())
+        let lacking = report
+            .lacking
+            .first
+            .iter()
+            .map(|found| format!("{}/{}: {}", self.job.root, found.path, found.why));
+        Ok(altered.chain(lacking).collect())
+    }
+
+    fn verify(&self, machine: &dyn Observe) -> Result<Check, HostError> {
+        // The pass that applied has just seen every object; what it could not change is in its notes.
+        let open = machine.look_at(&Shared::Root(self.job.clone()))? == Seen::Root(true);
+        Ok(if open { Check::Satisfied } else { Check::Missing })
     }
 
     fn unclaimed(&self, check: Check) -> Check {
@@ -140,15 +190,13 @@ impl Step for Traverse {
     }
 
     fn check(&self, machine: &dyn Observe) -> Result<Check, HostError> {
-        let report = machine.look_at(&self.shared())?;
-        Ok(match report.lacking.items.first().map(|finding| &finding.why) {
-            None => Check::Satisfied,
-            Some(Why::Missing) => Check::Missing,
-            Some(Why::Differs) => {
-                let why = "its mask lets the agent's entry no longer count, as after chmod 700";
+        Ok(match machine.look_at(&self.shared())? {
+            Seen::Passage(Passage::Open) => Check::Satisfied,
+            Seen::Passage(Passage::Voided) => {
+                let why = "a chmod since, such as `chmod 700`, lets the agent's entry no longer count";
                 Check::Drifted(vec![why.into()])
             }
-            Some(other) => Check::Drifted(vec![other.to_string()]),
+            _ => Check::Missing,
         })
     }
 
@@ -156,13 +204,16 @@ impl Step for Traverse {
         Ok(Undo::Nothing)
     }
 
-    fn apply(&self, machine: &mut dyn Act) -> Result<(), HostError> {
-        machine.open_to_agent(&self.shared(), &record(&self.records, "parent", &self.dir)).map(drop)
+    fn apply(&self, machine: &mut dyn Act) -> Result<Vec<String>, HostError> {
+        machine.open_to_agent(&self.shared(), &record(&self.records, "parent", &self.dir))?;
+        Ok(vec![])
     }
 
     fn revert(&self, _: &Undo, machine: &mut dyn Act) -> Result<Vec<String>, HostError> {
         let record = record(&self.records, "parent", &self.dir);
-        machine.close_to_agent(&self.shared(), None, &record).map(|_| vec![])
+        let end = machine.close_to_agent(&self.shared(), &self.owner, &record)?;
+        let altered = end == Seen::Closed(PassageEnd::Altered);
+        Ok(if altered { vec![format!("{}: its mode was changed since: kept", self.dir)] } else { vec![] })
     }
 
     fn unclaimed(&self, check: Check) -> Check {

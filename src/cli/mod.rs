@@ -1,0 +1,153 @@
+//! The command line: what each command takes. What each does is in the file of its name.
+
+mod ask;
+mod failure;
+mod helper;
+mod invoker;
+mod printer;
+mod run;
+mod setup;
+mod share;
+mod situation;
+mod status;
+mod teardown;
+
+pub use failure::Failure;
+pub use run::enter;
+
+use crate::model::AccountName;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+
+/// A separate Unix account for an AI coding agent, made complete.
+#[derive(Parser, Debug)]
+#[command(
+    name = "agentuser",
+    version,
+    max_term_width = 110,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Args, Debug, Clone, Default)]
+pub(crate) struct Global {
+    /// Which agent; not needed where there is only one
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) agent: Option<AccountName>,
+    /// Say nothing but errors
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// Colours on the terminal
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: Color,
+}
+
+/// When to use colours.
+#[derive(clap::ValueEnum, Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Color {
+    /// On a terminal, unless `NO_COLOR` is set
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Set up an agent: plan, show, ask, apply, verify
+    Setup(setup::Arguments),
+    /// An interactive shell as the agent, in this project
+    Shell(run::Place),
+    /// Run one command as the agent; its exit code, signals, input and terminal are its own
+    Run(run::Arguments),
+    /// What is in force, what drifted, what is foreign; exit 0 when all is in force, else 1
+    Status(status::Arguments),
+    /// Share a project directory with the agent
+    Share(share::Arguments),
+    /// Take a project directory back
+    Unshare(share::UnshareArguments),
+    /// Undo everything, from the receipt
+    Teardown(teardown::Arguments),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+    /// For sudo and the service manager to call
+    #[command(hide = true, subcommand)]
+    Helper(helper::Command),
+    /// For agentuser itself to call
+    #[command(hide = true)]
+    Worker,
+}
+
+/// Reads the command line and does what it says.
+pub fn main(arguments: Vec<OsString>) -> ExitCode {
+    if let Err(error) = invoker::clean_environment(&arguments) {
+        printer::failure(&Failure::new(error));
+        return ExitCode::from(125);
+    }
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    printer::set_color(cli.global.color);
+    let launches = matches!(cli.command, Command::Run(_) | Command::Shell(_));
+    match dispatch(cli) {
+        Ok(code) => code,
+        Err(failure) => {
+            printer::failure(&failure);
+            ExitCode::from(if launches { 125 } else { failure.code })
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
+    let global = cli.global;
+    match cli.command {
+        Command::Setup(arguments) => setup::setup(&global, &arguments),
+        Command::Shell(place) => run::shell(&global, &place),
+        Command::Run(arguments) => run::run(&global, arguments),
+        Command::Status(arguments) => status::status(&global, &arguments),
+        Command::Share(arguments) => share::share(&global, &arguments),
+        Command::Unshare(arguments) => share::unshare(&global, &arguments),
+        Command::Teardown(arguments) => teardown::teardown(&global, &arguments),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "agentuser", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man => {
+            clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout()).map_err(Failure::new)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Helper(command) => helper::helper(&command),
+        Command::Worker => {
+            crate::host::worker::main().map_err(Failure::new)?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// An existing directory, as a path without links.
+fn existing_directory(path: &PathBuf) -> Result<crate::model::AbsPath, Failure> {
+    let real = std::fs::canonicalize(path)
+        .map_err(|error| Failure::new(anyhow::anyhow!("`{}`: {error}", path.display())))?;
+    let text = real.into_os_string().into_string();
+    let text =
+        text.map_err(|path| Failure::new(anyhow::anyhow!("`{}` is not valid text", path.display())))?;
+    text.parse().map_err(Failure::new)
+}

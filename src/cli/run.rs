@@ -1,0 +1,149 @@
+//! `run` and `shell`: the human's half of a launch.
+
+use super::{Failure, Global, existing_directory, helper, invoker, printer, status};
+use crate::{
+    host::{places, trust},
+    launch::{enter as agents_half, environment, relay},
+    model::AccountName,
+    policy::{Agent, Outbound},
+    step::Layer,
+};
+use clap::Args;
+use std::{
+    ffi::{OsStr, OsString},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+/// Where the agent works.
+#[derive(Args, Debug)]
+pub(crate) struct Place {
+    /// Work in this shared directory instead of the present one
+    #[arg(long, value_name = "DIR", conflicts_with = "home")]
+    project: Option<PathBuf>,
+    /// Start in the agent's own home
+    #[arg(long)]
+    home: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    place: Place,
+    /// The command and its arguments
+    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+pub(crate) fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
+    launch(global, &arguments.place, arguments.command)
+}
+
+pub(crate) fn shell(global: &Global, place: &Place) -> Result<ExitCode, Failure> {
+    launch(global, place, vec![])
+}
+
+fn launch(global: &Global, place: &Place, command: Vec<OsString>) -> Result<ExitCode, Failure> {
+    let (_, policy) =
+        invoker::policy()?.ok_or_else(|| Failure::usage("nothing is set up").hint("agentuser setup"))?;
+    let name = invoker::agent(&policy, global)?;
+    let agent = &policy.agents[&name];
+    trust::check(Path::new(places::PROGRAM))?;
+    let directory = directory(agent, place)?;
+    put_in_force(&name, agent)?;
+
+    let mut arguments =
+        vec![option("--directory=", directory.as_os_str()), option("--umask=", OsStr::new(&umask()))];
+    for (variable, value) in std::env::vars_os() {
+        if variable.to_str().is_some_and(|variable| environment::passes(agent, variable)) {
+            let mut pair = option("--env=", &variable);
+            pair.push("=");
+            pair.push(value);
+            arguments.push(pair);
+        }
+    }
+    arguments.push("--".into());
+    arguments.extend(command);
+    Ok(relay::run(&name, arguments)?)
+}
+
+fn option(name: &str, value: &OsStr) -> OsString {
+    let mut option = OsString::from(name);
+    option.push(value);
+    option
+}
+
+/// The directory to work in, which must be shared; empty for the agent's home.
+fn directory(agent: &Agent, place: &Place) -> Result<PathBuf, Failure> {
+    if place.home {
+        return Ok(PathBuf::new());
+    }
+    let directory = match &place.project {
+        Some(directory) => existing_directory(directory)?.as_path().to_owned(),
+        None => std::env::current_dir()?,
+    };
+    if agent.projects.iter().any(|project| directory.starts_with(&project.path)) {
+        return Ok(directory);
+    }
+    let error = anyhow::anyhow!("`{}` is not shared with the agent", directory.display());
+    let shared: Vec<_> = agent.projects.iter().map(|project| project.path.as_str()).collect();
+    let share = format!("agentuser share {}", agents_half::quoted(&directory));
+    Err(Failure::new(error).hint(match shared[..] {
+        [] => share,
+        _ => format!("{share}, or `--project DIR` with one of: {}", shared.join(", ")),
+    }))
+}
+
+/// The caller's umask, in octal.
+fn umask() -> String {
+    let mask = rustix::process::umask(rustix::fs::Mode::empty());
+    rustix::process::umask(mask);
+    format!("{:03o}", mask.bits())
+}
+
+/// After a boot, and in another network namespace, the saved rules are loaded first. Whether they hold is proved by `enter`;
+/// where everything may leave, its proof says little, so root is asked.
+fn put_in_force(name: &AccountName, agent: &Agent) -> Result<(), Failure> {
+    let current = std::fs::read_to_string(places::stamp(name)).is_ok_and(|stamp| stamp == helper::moment());
+    if !current {
+        let status = relay::sudo("root")?.args(["helper", "ensure", name.as_str()]).status()?;
+        if !status.success() {
+            return Err(Failure::new(anyhow::anyhow!("the firewall could not be put in force"))
+                .hint("agentuser setup"));
+        }
+    }
+    if agent.network.outbound == Outbound::Allow {
+        let lines = status::told_by_helper(name).map_err(|why| Failure::new(anyhow::anyhow!(why)))?;
+        let fault =
+            lines.iter().find(|line| line.layer == Layer::Network && line.state != status::State::InForce);
+        if let Some(line) = fault {
+            let error = anyhow::anyhow!("{}: {}", line.title, line.differences.join("; "));
+            return Err(Failure::new(error).hint("agentuser status, then agentuser setup"));
+        }
+    }
+    Ok(())
+}
+
+/// The agent's half, which sudo starts: it becomes the command, or says why not and ends with 125, 126 or 127.
+pub fn enter(arguments: Vec<OsString>) -> ExitCode {
+    if let [signal, pid] = &arguments[..]
+        && let (Some(signal), Some(pid)) = (number(signal, "--signal="), number(pid, "--pid="))
+    {
+        return ExitCode::from(u8::from(agents_half::signal(signal, pid).is_err()));
+    }
+    let error = match agents_half::parse(arguments).and_then(agents_half::enter) {
+        Err(error) => error,
+        Ok(never) => match never {},
+    };
+    let (code, hint) = (error.status(), error.hint());
+    let failure = Failure::new(error);
+    printer::failure(&match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    });
+    ExitCode::from(code)
+}
+
+fn number(argument: &OsStr, name: &str) -> Option<i32> {
+    argument.to_str()?.strip_prefix(name)?.parse().ok()
+}

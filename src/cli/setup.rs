@@ -1,0 +1,150 @@
+//! `setup`: a policy from a file, from flags or from answers; then plan, show, ask, apply, verify.
+
+mod apply;
+pub(super) mod draft;
+mod show;
+
+pub(super) use apply::apply;
+
+use super::{Failure, Global, ask, invoker, printer, situation::Situation};
+use crate::{
+    host::{Lock, System},
+    model::AccountName,
+};
+use clap::Args;
+use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
+
+/// How long a command waits for another one that changes the machine.
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
+
+#[derive(Args, Debug, Clone, Default)]
+pub(crate) struct Arguments {
+    /// Take this policy file; it becomes /etc/agentuser/policy.yaml
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["project", "read_only", "allow", "loopback"])]
+    pub(super) policy: Option<PathBuf>,
+    /// Who may become the agent; default: you
+    #[arg(long, value_name = "USER")]
+    pub(super) human: Option<String>,
+    /// Share this directory; may be repeated
+    #[arg(long, value_name = "DIR")]
+    pub(super) project: Vec<PathBuf>,
+    /// Share this directory for reading; may be repeated
+    #[arg(long, value_name = "DIR")]
+    pub(super) read_only: Vec<PathBuf>,
+    /// Let the agent reach this network, such as 10.20.0.0/16 or 10.20.0.0/16,5432,8000-8099; may be repeated
+    #[arg(long, value_name = "NET[,PORT...]")]
+    pub(super) allow: Vec<String>,
+    /// Let the agent reach this loopback port of other accounts; may be repeated
+    #[arg(long, value_name = "PORT")]
+    pub(super) loopback: Vec<String>,
+    /// Ask nothing
+    #[arg(long, short)]
+    pub(super) yes: bool,
+    /// Show the plan and change nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// The plan as JSON, with --dry-run
+    #[arg(long, requires = "dry_run")]
+    pub(super) json: bool,
+}
+
+pub(crate) fn setup(global: &Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let existing = invoker::policy()?;
+    let answers = draft::ask(global, arguments, existing.as_ref())?;
+    // Checked before a password is asked for.
+    let draft = draft::draft(&answers.global, &answers.arguments, existing.as_ref())?;
+    if !invoker::is_root() && !arguments.dry_run {
+        Situation::of(draft.text, &draft.file, &System::default())?.refuse_unfit_machine()?;
+        return invoker::raise(&answers.command_line(), ask::possible());
+    }
+    if arguments.dry_run {
+        return dry_run(global, arguments, draft);
+    }
+    let quiet = global.quiet;
+    let lock = Lock::take(PATIENCE, || printer::say("waiting for another agentuser to end …"))?;
+    // Read again under the lock: another setup may have ended just now.
+    let existing = invoker::policy()?;
+    let draft = draft::draft(&answers.global, &answers.arguments, existing.as_ref())?;
+    let situation = Situation::of(draft.text, &draft.file, &System::default())?;
+    situation.refuse_unfit_machine()?;
+    let names = names(&situation, global)?;
+    let plan = show::Shown::of(&situation, &names, &System::default())?;
+    plan.refuse_what_is_foreign()?;
+    if plan.is_empty() {
+        apply::prove(&names)?;
+        if !quiet {
+            printer::data("Nothing to do: all of the policy is in force.");
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !quiet {
+        plan.print();
+    }
+    if !arguments.yes && !plan.agreed()? {
+        printer::say("Nothing was changed.");
+        return Ok(ExitCode::from(1));
+    }
+    apply(&situation, &names, None, quiet)?;
+    drop(lock);
+    if !quiet {
+        show::next(&situation, &names);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The agents to set up: the one named, else all of the policy.
+fn names(situation: &Situation, global: &Global) -> Result<Vec<AccountName>, Failure> {
+    match &global.agent {
+        Some(name) if !situation.policy.agents.contains_key(name) => {
+            Err(Failure::usage(format!("the policy has no agent `{name}`")).hint("agentuser status"))
+        }
+        Some(name) => Ok(vec![name.clone()]),
+        None => Ok(situation.policy.agents.keys().cloned().collect()),
+    }
+}
+
+fn dry_run(global: &Global, arguments: &Arguments, draft: draft::Draft) -> Result<ExitCode, Failure> {
+    let machine = System::default();
+    let situation = Situation::of(draft.text, &draft.file, &machine)?;
+    let plan = show::Shown::of(&situation, &names(&situation, global)?, &machine)?;
+    if arguments.json {
+        printer::data(&plan.json()?);
+    } else if plan.is_empty() {
+        printer::data("Nothing to do: all of the policy is in force.");
+    } else {
+        plan.explain();
+    }
+    situation.refuse_unfit_machine()?;
+    plan.refuse_what_is_foreign()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Answers as they would stand on the command line.
+pub(super) struct Answers {
+    pub(super) global: Global,
+    pub(super) arguments: Arguments,
+}
+
+impl Answers {
+    fn command_line(&self) -> Vec<OsString> {
+        let mut line: Vec<OsString> = vec!["setup".into()];
+        let mut option = |name: &str, value: OsString| line.extend([name.into(), value]);
+        let Arguments { policy, human, project, read_only, allow, loopback, .. } = &self.arguments;
+        if let Some(agent) = &self.global.agent {
+            option("--agent", agent.as_str().into());
+        }
+        if let Some(file) = policy {
+            option("--policy", file.into());
+        }
+        if let Some(human) = human {
+            option("--human", human.into());
+        }
+        project.iter().for_each(|dir| option("--project", dir.into()));
+        read_only.iter().for_each(|dir| option("--read-only", dir.into()));
+        allow.iter().for_each(|net| option("--allow", net.into()));
+        loopback.iter().for_each(|port| option("--loopback", port.into()));
+        line.extend(self.arguments.yes.then(|| "--yes".into()));
+        line.extend(self.global.quiet.then(|| "--quiet".into()));
+        line
+    }
+}

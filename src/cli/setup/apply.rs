@@ -1,0 +1,59 @@
+//! Puts plans in force, and proves it.
+
+use crate::{
+    cli::{Failure, helper, printer::Steps, situation::Situation},
+    engine::{self, Plan},
+    host::System,
+    launch::relay,
+    model::{AbsPath, AccountName},
+    step::AnyStep,
+};
+
+/// Applies the plan of the machine and those of these agents, then has each agent prove it.
+pub(in crate::cli) fn apply(
+    situation: &Situation,
+    names: &[AccountName],
+    break_links: Option<&AbsPath>,
+    quiet: bool,
+) -> Result<(), Failure> {
+    let mut plans = names.iter().map(|name| situation.agent_plan(name)).collect::<Result<Vec<_>, _>>()?;
+    for plan in &mut plans {
+        mark_links(plan, break_links);
+    }
+    apply_plans(&situation.machine_plan(), &plans, quiet)?;
+    prove(names)
+}
+
+fn apply_plans(machine: &Plan, agents: &[Plan], quiet: bool) -> Result<(), Failure> {
+    let mut steps = Steps::new(quiet);
+    let mut system = System::with_progress(steps.counter());
+    engine::setup(machine, &mut system, &mut steps)?;
+    for plan in agents {
+        engine::setup(plan, &mut system, &mut steps)?;
+    }
+    Ok(())
+}
+
+/// Each agent starts a command through the whole way in, which refuses where the policy does not hold.
+pub(super) fn prove(names: &[AccountName]) -> Result<(), Failure> {
+    for name in names {
+        helper::stamp(name, &mut System::default())?;
+        let output =
+            relay::sudo(name.as_str())?.args(["enter", "--directory=", "--", "/bin/true"]).output()?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            let error = anyhow::anyhow!("{name} can't start a command: {said}");
+            return Err(Failure::new(error).hint("agentuser status"));
+        }
+    }
+    Ok(())
+}
+
+/// Has files of one project that have names outside it replaced by copies.
+fn mark_links(plan: &mut Plan, root: Option<&AbsPath>) {
+    for step in &mut plan.steps {
+        if let AnyStep::ShareAcl(share) = step {
+            share.job.break_links = root == Some(&share.job.root);
+        }
+    }
+}

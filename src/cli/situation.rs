@@ -1,0 +1,133 @@
+//! Policy, facts and plans of this machine, as the commands need them.
+
+use super::{Failure, invoker};
+use crate::{
+    engine::{Plan, Receipt, Scope, StepReport, report},
+    host::{Observe, System, gather, places},
+    model::{AbsPath, AccountName, desired::Desired, facts::Facts},
+    plan,
+    policy::{self, Policy},
+    step::Layer,
+};
+
+/// A policy, and what it comes to on this machine.
+pub(crate) struct Situation {
+    /// The policy as text.
+    pub(crate) text: String,
+    /// The policy.
+    pub(crate) policy: Policy,
+    /// Facts of the machine.
+    pub(crate) facts: Facts,
+}
+
+impl Situation {
+    /// Reads the facts for a policy. What the policy asks for and can't be given yet is refused by name.
+    pub(crate) fn of(text: String, file: &str, machine: &dyn Observe) -> Result<Self, Failure> {
+        let policy = policy::parse(&text, file)?;
+        refuse_unsupported(&policy, file)?;
+        let facts = gather::facts(&policy, machine)?;
+        Ok(Self { text, policy, facts })
+    }
+
+    /// What must be there before anything can be set up.
+    pub(crate) fn refuse_unfit_machine(&self) -> Result<(), Failure> {
+        if !self.facts.missing.is_empty() {
+            let names: Vec<_> = self.facts.missing.iter().map(|(program, _)| *program).collect();
+            let mut packages: Vec<_> = self.facts.missing.iter().map(|(_, package)| *package).collect();
+            packages.sort_unstable();
+            packages.dedup();
+            let hint =
+                format!("sudo apt-get install {}, or what your distribution calls them", packages.join(" "));
+            return Err(Failure::new(anyhow::anyhow!("not installed: {}", names.join(", "))).hint(hint));
+        }
+        if !self.facts.sudo_reads_drop_ins {
+            let error = anyhow::anyhow!("/etc/sudoers does not include /etc/sudoers.d");
+            return Err(
+                Failure::new(error).hint("sudo visudo, and add the line `@includedir /etc/sudoers.d`")
+            );
+        }
+        Ok(())
+    }
+
+    /// The desired state of one agent.
+    pub(crate) fn desired(&self, agent: &AccountName) -> Result<Desired, Failure> {
+        Ok(plan::desire(&self.policy, agent, &self.facts)?)
+    }
+
+    /// The plan of what all agents share.
+    pub(crate) fn machine_plan(&self) -> Plan {
+        plan::machine(&self.text, &self.facts)
+    }
+
+    /// The plan of one agent.
+    pub(crate) fn agent_plan(&self, agent: &AccountName) -> Result<Plan, Failure> {
+        Ok(plan::agent(&self.desired(agent)?, &self.facts)?)
+    }
+
+    /// What this machine lacks, in words for a person.
+    pub(crate) fn notices(&self) -> Vec<String> {
+        let mut notices = policy::warnings(&self.policy);
+        if !self.facts.systemd {
+            notices.push(
+                "no systemd here: nothing loads the rules at boot; the first `agentuser run` after a boot does".into(),
+            );
+        }
+        if !self.facts.nft {
+            notices.push(
+                "nft is not installed: there is no second belt when another tool flushes the iptables rules"
+                    .into(),
+            );
+        }
+        if self.facts.sshd_reads_drop_ins == Some(false) {
+            notices.push(
+                "sshd does not read /etc/ssh/sshd_config.d: a key in the agent's own home could log in; \
+                 add `DenyUsers` for it to /etc/ssh/sshd_config"
+                    .into(),
+            );
+        }
+        notices
+    }
+}
+
+fn refuse_unsupported(policy: &Policy, file: &str) -> Result<(), Failure> {
+    let asked = policy::unsupported(policy);
+    let Some(first) = asked.first() else { return Ok(()) };
+    let list =
+        asked.iter().map(|one| format!("{file}:{}:{}: {}: {}", one.line, one.column, one.key, one.asked));
+    let list = list.collect::<Vec<_>>().join("\n  ");
+    let text = format!("the policy asks for what this version can't put in force yet:\n  {list}");
+    Err(Failure::usage(text).hint(first.mend.clone()))
+}
+
+/// Compares a plan with the machine, with or without the steps on a human's files.
+pub(crate) fn compare(plan: &Plan, machine: &System, sharing: bool) -> Result<Vec<StepReport>, Failure> {
+    let receipt = match Receipt::load(&plan.scope, machine) {
+        Ok(receipt) => receipt,
+        Err(error) if error.is_permission() && !invoker::is_root() => {
+            // Without a receipt to look into, all that matches is taken as ours.
+            Receipt::assumed(plan)
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let wanted = |layer: Layer| sharing || layer != Layer::Sharing;
+    let steps = plan.steps.iter().filter(|step| wanted(step.describe().layer)).cloned().collect();
+    let mut reports = report(&Plan { scope: plan.scope.clone(), steps }, &receipt, machine);
+    let in_plan = |report: &StepReport| plan.steps.iter().any(|step| step.id() == report.id);
+    reports.retain(|report| !(report.left_over && in_plan(report)));
+    Ok(reports)
+}
+
+/// Names of the agents that have a receipt.
+pub(crate) fn agents_set_up(machine: &dyn Observe) -> Result<Vec<AccountName>, Failure> {
+    let names = machine.names(&places::fixed(places::STATE))?;
+    let mut agents: Vec<AccountName> =
+        names.iter().filter(|name| *name != "machine").filter_map(|name| name.parse().ok()).collect();
+    agents.retain(|name| receipt_exists(machine, name));
+    agents.sort();
+    Ok(agents)
+}
+
+fn receipt_exists(machine: &dyn Observe, name: &AccountName) -> bool {
+    let path: AbsPath = Scope::Agent(name.clone()).state();
+    machine.names(&path).is_ok_and(|names| names.iter().any(|name| name == "receipt.json"))
+}

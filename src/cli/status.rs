@@ -1,0 +1,227 @@
+//! Policy, receipt and system side by side.
+
+use super::{
+    Failure, Global, invoker,
+    printer::{self, Mark},
+    situation::{self, Situation},
+};
+use crate::{
+    engine::StepReport,
+    host::{System, places},
+    launch::relay,
+    model::AccountName,
+    step::{Check, Layer},
+};
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use std::process::ExitCode;
+
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    /// As JSON: see docs/status-json.md
+    #[arg(long)]
+    json: bool,
+}
+
+/// How a step stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum State {
+    InForce,
+    Missing,
+    Drifted,
+    Foreign,
+    Unknown,
+}
+
+/// One step, for a reader.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Line {
+    pub(crate) id: String,
+    pub(crate) layer: Layer,
+    pub(crate) title: String,
+    pub(crate) state: State,
+    pub(crate) differences: Vec<String>,
+}
+
+impl Line {
+    pub(crate) fn of(report: &StepReport) -> Self {
+        let (state, differences) = match &report.check {
+            Check::Satisfied => (State::InForce, vec![]),
+            Check::Missing => (State::Missing, vec![]),
+            Check::Drifted(differences) => (State::Drifted, differences.clone()),
+            Check::Foreign(what) => (State::Foreign, vec![what.clone()]),
+            Check::Unknown(why) => (State::Unknown, vec![why.clone()]),
+        };
+        let description = &report.description;
+        Self {
+            id: report.id.clone(),
+            layer: description.layer,
+            title: description.title.clone(),
+            state,
+            differences,
+        }
+    }
+}
+
+/// One agent, for a reader.
+#[derive(Debug, Serialize)]
+struct AgentStatus {
+    agent: AccountName,
+    human: String,
+    in_force: bool,
+    steps: Vec<Line>,
+}
+
+/// The whole answer.
+#[derive(Debug, Serialize)]
+struct Status {
+    version: u32,
+    in_force: bool,
+    agents: Vec<AgentStatus>,
+    not_built: Vec<&'static str>,
+    notices: Vec<String>,
+}
+
+/// Layers that no release has yet; their defaults are off.
+pub(crate) const NOT_BUILT: [&str; 7] = [
+    "view: plain (other files that are open to everybody can be read; /tmp is shared)",
+    "git: open (the agent can write .git/config and hooks; look at them before you run git)",
+    "dns: none (the agent resolves no names)",
+    "log: none (refused connections are not recorded)",
+    "limits: none",
+    "confine: nothing (no_new_privileges, Landlock, user namespaces)",
+    "network.allow: networks and loopback ports only (no domains, no presets)",
+];
+
+pub(crate) fn status(global: &Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let machine = System::default();
+    let Some((text, _)) = invoker::policy()? else {
+        return Err(Failure::new(anyhow::anyhow!("nothing is set up: there is no {}", places::POLICY))
+            .hint("agentuser setup"));
+    };
+    let situation = Situation::of(text, places::POLICY, &machine)?;
+    let mut agents = Vec::new();
+    for name in names(&situation, global)? {
+        agents.push(look_at(&name, &situation, &machine)?);
+    }
+    let mut notices = situation.notices();
+    for name in situation::agents_set_up(&machine).unwrap_or_default() {
+        if !situation.policy.agents.contains_key(&name) {
+            notices.push(format!(
+                "{name} is set up and no longer in the policy: agentuser teardown --agent {name}"
+            ));
+        }
+    }
+    let in_force = agents.iter().all(|agent| agent.in_force);
+    let status = Status { version: 1, in_force, agents, not_built: NOT_BUILT.to_vec(), notices };
+    if arguments.json {
+        printer::data(&serde_json::to_string_pretty(&status).map_err(Failure::new)?);
+    } else if !global.quiet {
+        show(&status);
+    }
+    Ok(ExitCode::from(u8::from(!in_force)))
+}
+
+/// The agents to tell of: the one named, else the human's own, else all.
+fn names(situation: &Situation, global: &Global) -> Result<Vec<AccountName>, Failure> {
+    if global.agent.is_some() {
+        return Ok(vec![invoker::agent(&situation.policy, global)?]);
+    }
+    let human = invoker::human();
+    let mine = |name: &&AccountName| human.as_deref() == Some(situation.policy.agents[*name].human.as_str());
+    let own: Vec<_> = situation.policy.agents.keys().filter(mine).cloned().collect();
+    Ok(if own.is_empty() { situation.policy.agents.keys().cloned().collect() } else { own })
+}
+
+fn look_at(name: &AccountName, situation: &Situation, machine: &System) -> Result<AgentStatus, Failure> {
+    let human = situation.policy.agents[name].human.as_str().to_owned();
+    let plans = [situation.machine_plan(), situation.agent_plan(name)?];
+    let mut steps = Vec::new();
+    if invoker::is_root() {
+        for plan in &plans {
+            steps.extend(situation::compare(plan, machine, true)?.iter().map(Line::of));
+        }
+    } else {
+        let own = plans
+            .iter()
+            .map(|plan| situation::compare(plan, machine, true))
+            .collect::<Result<Vec<_>, _>>()?;
+        let own: Vec<_> = own.into_iter().flatten().collect();
+        let told = told_by_helper(name);
+        let shared = own.iter().filter(|report| report.description.layer == Layer::Sharing).map(Line::of);
+        match told {
+            Ok(lines) => steps.extend(lines.into_iter().chain(shared)),
+            Err(why) => steps.extend(own.iter().map(|report| unknown_unless_shared(report, &why))),
+        }
+    }
+    steps.sort_by_key(|line| line.layer);
+    let in_force = steps.iter().all(|line| line.state == State::InForce);
+    Ok(AgentStatus { agent: name.clone(), human, in_force, steps })
+}
+
+fn unknown_unless_shared(report: &StepReport, why: &str) -> Line {
+    let line = Line::of(report);
+    if line.layer == Layer::Sharing || matches!(line.state, State::Missing | State::Foreign) {
+        return line;
+    }
+    Line { state: State::Unknown, differences: vec![why.to_owned()], ..line }
+}
+
+/// What only root can see, through the one way that needs no password.
+pub(crate) fn told_by_helper(name: &AccountName) -> Result<Vec<Line>, String> {
+    let mut sudo = relay::sudo("root").map_err(|error| error.to_string())?;
+    let output =
+        sudo.args(["helper", "status", name.as_str()]).output().map_err(|error| error.to_string())?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr).trim().escape_debug().to_string();
+        return Err(format!(
+            "root's part could not be asked: {}",
+            said.replace("\\'", "'").replace("\\n", " ")
+        ));
+    }
+    serde_json::from_slice(&output.stdout).map_err(|error| format!("root's part could not be read: {error}"))
+}
+
+fn show(status: &Status) {
+    for agent in &status.agents {
+        printer::heading(&format!("{}, the agent of {}", agent.agent, agent.human));
+        let mut layer = None;
+        for line in &agent.steps {
+            if layer != Some(line.layer) {
+                layer = Some(line.layer);
+                printer::data(&format!(" {}", line.layer.heading()));
+            }
+            show_line(line);
+        }
+    }
+    printer::heading("Not in force in this version");
+    for layer in &status.not_built {
+        printer::marked(Mark::Open, layer);
+    }
+    for notice in &status.notices {
+        printer::warn(notice);
+    }
+    if status.in_force {
+        printer::data("All of the policy is in force.");
+    } else {
+        printer::data(
+            "Not all of the policy is in force. `agentuser setup` shows what it would mend, and mends it.",
+        );
+    }
+}
+
+fn show_line(line: &Line) {
+    let word = match line.state {
+        State::InForce => return printer::marked(Mark::Good, &line.title),
+        State::Missing => "missing",
+        State::Drifted => "drifted",
+        State::Foreign => "not ours",
+        State::Unknown => "unknown",
+    };
+    let mark = if line.state == State::Unknown { Mark::Open } else { Mark::Bad };
+    printer::marked(mark, &format!("{}: {word}", line.title));
+    for difference in &line.differences {
+        printer::detail(difference);
+    }
+}
