@@ -1,6 +1,6 @@
 //! Gathers the facts of this machine for the planner.
 
-use super::{HostError, Observe, Program, users};
+use super::{Command, HostError, Observe, Program, users};
 use crate::{
     engine::{Receipt, Scope},
     formats::{accounts, sudoers},
@@ -43,6 +43,7 @@ pub fn facts(policy: &Policy, machine: &dyn Observe) -> Result<Facts, HostError>
         system_ids: Some(accounts::system_ids(&text("/etc/login.defs").unwrap_or_default())),
         systemd: Path::new("/run/systemd/system").is_dir(),
         nft: Program::Nft.path().is_some(),
+        iptables_is_nft: iptables_is_nft(),
         ipv6: Path::new("/proc/net/if_inet6").exists(),
         sudo_reads_drop_ins: text("/etc/sudoers").map_or(true, |text| sudoers::includes_drop_ins(&text)),
         sshd_reads_drop_ins: Program::Sshd.path().map(|_| {
@@ -161,6 +162,12 @@ fn includes_sshd_drop_ins(text: &str) -> bool {
         words.next().is_some_and(|word| word.eq_ignore_ascii_case("include"))
             && words.any(|word| word == "/etc/ssh/sshd_config.d/*.conf")
     })
+}
+
+/// Which of its two forms iptables(8) is, by its own word.
+fn iptables_is_nft() -> bool {
+    let version = Command::new(Program::Iptables, ["--version"]).output();
+    version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("nf_tables"))
 }
 
 /// Sixteen hexadecimal digits that nobody can guess.

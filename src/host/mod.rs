@@ -110,8 +110,8 @@ pub enum Query {
     FilterTable(Family),
     /// `ipset save`.
     Sets,
-    /// `nft list table inet NAME`.
-    NftTable(String),
+    /// `nft list table FAMILY NAME`.
+    NftTable(&'static str, String),
     /// `systemctl is-enabled UNIT`.
     UnitEnabled(String),
 }

@@ -144,7 +144,7 @@ impl Observe for System {
             Query::FilterTable(Family::V4) => Command::new(Program::IptablesSave, ["-t", "filter"]),
             Query::FilterTable(Family::V6) => Command::new(Program::Ip6tablesSave, ["-t", "filter"]),
             Query::Sets => Command::new(Program::Ipset, ["save"]),
-            Query::NftTable(name) => Command::new(Program::Nft, ["list", "table", "inet", name]),
+            Query::NftTable(family, name) => Command::new(Program::Nft, ["list", "table", family, name]),
             Query::UnitEnabled(unit) => Command::new(Program::Systemctl, ["is-enabled", unit]),
         };
         if !matches!(query, Query::UnitEnabled(_)) && !rustix::process::geteuid().is_root() {

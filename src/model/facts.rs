@@ -87,6 +87,8 @@ pub struct Facts {
     pub systemd: bool,
     /// nft(8) is installed.
     pub nft: bool,
+    /// iptables(8) works on nftables, not on the legacy tables.
+    pub iptables_is_nft: bool,
     /// The kernel has IPv6.
     pub ipv6: bool,
     /// crontab(1).

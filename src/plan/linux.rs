@@ -12,8 +12,8 @@ use crate::{
     },
     share,
     step::{
-        Account, After, AnyStep, Content, Directory, File, Group, Home, Layer, Line, Netfilter, NftTable,
-        Service, ShareAcl, Traverse,
+        Account, After, AnyStep, Content, Directory, File, FilterTable, Group, Home, Layer, Line, Netfilter,
+        NftTable, Service, ShareAcl, Traverse,
     },
 };
 
@@ -41,6 +41,9 @@ pub fn machine(policy: &str, facts: &Facts) -> Plan {
         let unit = file(systemd::PATH, "unit agentuser.service", text, 0o644);
         steps.push(File { layer: Layer::Network, after: After::ReloadUnits, ..unit }.into());
         steps.push(Service { unit: systemd::NAME.into() }.into());
+    }
+    if facts.nft && facts.iptables_is_nft {
+        steps.extend(families(facts).into_iter().map(|family| AnyStep::from(FilterTable { family })));
     }
     Plan { scope: Scope::Machine, steps }
 }
@@ -104,9 +107,14 @@ fn ssh(desired: &Desired, facts: &Facts) -> File {
     }
 }
 
+/// The families that the kernel has.
+fn families(facts: &Facts) -> Vec<Family> {
+    Family::BOTH.into_iter().filter(|family| *family == Family::V4 || facts.ipv6).collect()
+}
+
 fn network(desired: &Desired, facts: &Facts) -> Vec<AnyStep> {
-    let families = Family::BOTH.into_iter().filter(|family| *family == Family::V4 || facts.ipv6).collect();
-    let mut steps: Vec<AnyStep> = vec![Netfilter { firewall: desired.firewall.clone(), families }.into()];
+    let mut steps: Vec<AnyStep> =
+        vec![Netfilter { firewall: desired.firewall.clone(), families: families(facts) }.into()];
     if facts.nft {
         let record = places::state(&desired.name).join("nft.json");
         steps.push(NftTable { firewall: desired.firewall.clone(), record }.into());

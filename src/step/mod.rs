@@ -6,6 +6,7 @@
 mod account;
 mod directory;
 mod file;
+mod filter_table;
 mod group;
 mod home;
 mod line;
@@ -17,6 +18,7 @@ mod share_acl;
 pub use account::Account;
 pub use directory::Directory;
 pub use file::{After, Content, File};
+pub use filter_table::FilterTable;
 pub use group::Group;
 pub use home::Home;
 pub use line::Line;
@@ -171,4 +173,17 @@ macro_rules! any_step {
     };
 }
 
-any_step!(Account, Directory, File, Group, Home, Line, Netfilter, NftTable, Service, ShareAcl, Traverse);
+any_step!(
+    Account,
+    Directory,
+    File,
+    FilterTable,
+    Group,
+    Home,
+    Line,
+    Netfilter,
+    NftTable,
+    Service,
+    ShareAcl,
+    Traverse
+);

@@ -179,7 +179,8 @@ fn chains_of(saved: &str, firewall: &Firewall) -> String {
     format!("*filter\n{}\nCOMMIT\n", lines.join("\n"))
 }
 
-fn restore(family: Family, rules: String) -> Command {
+/// One transaction of iptables-restore(8).
+pub(super) fn restore(family: Family, rules: String) -> Command {
     let program = match family {
         Family::V4 => Program::IptablesRestore,
         Family::V6 => Program::Ip6tablesRestore,

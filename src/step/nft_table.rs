@@ -27,7 +27,7 @@ struct Record {
 
 impl NftTable {
     fn query(&self) -> Query {
-        Query::NftTable(nft::table(&self.firewall))
+        Query::NftTable("inet", nft::table(&self.firewall))
     }
 
     fn delete(&self) -> Command {
