@@ -3,7 +3,7 @@
 use super::{Progress, Receipt, Scope};
 use crate::{
     host::{Act, HostError, places},
-    step::StepError,
+    step::{AnyStep, StepError},
 };
 
 /// Why not all could be taken back. What failed stays in the receipt: a second teardown tries again.
@@ -36,6 +36,10 @@ pub fn teardown(
     entries.sort_by_key(|entry| entry.step.describe().layer);
     let mut failures = Vec::new();
     for entry in entries.iter().rev() {
+        // A directory waits for what it holds.
+        if !failures.is_empty() && matches!(entry.step, AnyStep::Directory(_)) {
+            continue;
+        }
         let description = entry.step.describe();
         progress.begin(&description);
         match entry.step.revert(&entry.undo, machine) {

@@ -64,6 +64,13 @@ pub enum Denial {
     Allowed(AbsPath),
 }
 
+impl Denial {
+    /// The list to which the account is added.
+    pub fn list(&self) -> Option<&AbsPath> {
+        if let Self::AddTo(path) = self { Some(path) } else { None }
+    }
+}
+
 /// What is true of this machine.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {

@@ -12,10 +12,12 @@ use crate::{
     },
     share,
     step::{
-        Account, After, AnyStep, Content, Directory, File, FilterTable, Group, Home, Layer, Line, Netfilter,
-        NftTable, Service, ShareAcl, Traverse,
+        Account, After, AnyStep, Content, Directory, File, FilterTable, Group, Home, Layer, Line, List,
+        Netfilter, NftTable, Service, ShareAcl, Traverse,
     },
 };
+
+use std::collections::BTreeSet;
 
 /// What all agents share: the program, the policy, the unit that loads the rules at boot.
 pub fn machine(policy: &str, facts: &Facts) -> Plan {
@@ -36,6 +38,9 @@ pub fn machine(policy: &str, facts: &Facts) -> Plan {
             .into(),
         file(places::PROGRAM, "program /usr/local/bin/agentuser", Content::Program, 0o755).into(),
     ];
+    let denials = facts.cron.values().chain(facts.at.values());
+    let lists: BTreeSet<_> = denials.filter_map(Denial::list).collect();
+    steps.extend(lists.into_iter().map(|path| AnyStep::from(List { path: path.clone() })));
     if facts.systemd {
         let text = Content::Text(systemd::render(places::PROGRAM));
         let unit = file(systemd::PATH, "unit agentuser.service", text, 0o644);

@@ -3,7 +3,7 @@
 use super::{Check, Description, Layer, Step, Undo};
 use crate::{
     host::{Act, FileState, HostError, Observe, Validator},
-    model::{AbsPath, Gid, Uid},
+    model::AbsPath,
 };
 use serde::{Deserialize, Serialize};
 
@@ -25,13 +25,7 @@ impl Line {
 
     /// The content with the line at its end.
     fn added_to(&self, bytes: &[u8]) -> Vec<u8> {
-        let mut added = bytes.to_vec();
-        if !added.is_empty() && !added.ends_with(b"\n") {
-            added.push(b'\n');
-        }
-        added.extend_from_slice(self.line.as_bytes());
-        added.push(b'\n');
-        added
+        [bytes, self.line.as_bytes(), b"\n"].concat()
     }
 
     /// The content without the line.
@@ -60,41 +54,25 @@ impl Step for Line {
         Ok(if file.is_some_and(|file| self.is_in(&file.bytes)) { Check::Satisfied } else { Check::Missing })
     }
 
-    fn capture(&self, machine: &dyn Observe) -> Result<Undo, HostError> {
-        Ok(machine.file(&self.path)?.map_or(Undo::Nothing, Undo::File))
+    fn capture(&self, _: &dyn Observe) -> Result<Undo, HostError> {
+        Ok(Undo::Nothing)
     }
 
     fn apply(&self, machine: &mut dyn Act) -> Result<Vec<String>, HostError> {
-        let now = machine.file(&self.path)?;
-        let now = now.unwrap_or(FileState { bytes: vec![], mode: 0o644, uid: Uid(0), gid: Gid(0) });
-        if self.is_in(&now.bytes) {
-            return Ok(vec![]);
+        // The list itself is a step of the machine's, taken before.
+        let Some(now) = machine.file(&self.path)? else { return Ok(vec![]) };
+        if !self.is_in(&now.bytes) {
+            let bytes = self.added_to(&now.bytes);
+            machine.write(&self.path, &FileState { bytes, ..now }, Validator::Nobody)?;
         }
-        machine.write(
-            &self.path,
-            &FileState { bytes: self.added_to(&now.bytes), ..now },
-            Validator::Nobody,
-        )?;
         Ok(vec![])
     }
 
-    fn revert(&self, undo: &Undo, machine: &mut dyn Act) -> Result<Vec<String>, HostError> {
+    fn revert(&self, _: &Undo, machine: &mut dyn Act) -> Result<Vec<String>, HostError> {
         let Some(now) = machine.file(&self.path)? else { return Ok(vec![]) };
-        let rest = self.taken_from(&now.bytes);
-        match undo {
-            // The bytes of before, where nobody else wrote since: the file may have lacked its last line's end.
-            Undo::File(was) if self.added_to(&was.bytes) == now.bytes => {
-                machine.write(
-                    &self.path,
-                    &FileState { bytes: was.bytes.clone(), ..now },
-                    Validator::Nobody,
-                )?;
-            }
-            Undo::Nothing if rest.is_empty() => machine.remove(&self.path)?,
-            _ if rest != now.bytes => {
-                machine.write(&self.path, &FileState { bytes: rest, ..now }, Validator::Nobody)?
-            }
-            _ => {}
+        let bytes = self.taken_from(&now.bytes);
+        if bytes != now.bytes {
+            machine.write(&self.path, &FileState { bytes, ..now }, Validator::Nobody)?;
         }
         Ok(vec![])
     }
@@ -109,7 +87,7 @@ mod tests {
         let line = Line { path: AbsPath::root(), line: "agent".into(), title: String::new() };
         assert!(line.is_in(b"alias\nagent"));
         assert!(!line.is_in(b"agents\nmy agent\n"));
-        assert_eq!(line.added_to(b"alias"), b"alias\nagent\n");
+        assert_eq!(line.added_to(b"alias\n"), b"alias\nagent\n");
         assert_eq!(line.taken_from(b"agents\nagent\nalias"), b"agents\nalias");
     }
 }

@@ -10,6 +10,7 @@ mod filter_table;
 mod group;
 mod home;
 mod line;
+mod list;
 mod netfilter;
 mod nft_table;
 mod service;
@@ -22,6 +23,7 @@ pub use filter_table::FilterTable;
 pub use group::Group;
 pub use home::Home;
 pub use line::Line;
+pub use list::List;
 pub use netfilter::Netfilter;
 pub use nft_table::NftTable;
 pub use service::Service;
@@ -181,6 +183,7 @@ any_step!(
     Group,
     Home,
     Line,
+    List,
     Netfilter,
     NftTable,
     Service,
