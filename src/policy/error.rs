@@ -58,8 +58,8 @@ impl Place {
         Problem {
             line: self.line,
             column: self.column,
-            message: refusal.message,
-            hint: refusal.hint,
+            message: escape(&refusal.message),
+            hint: escape(&refusal.hint),
             source: source.into(),
             width: u32::try_from(width).unwrap_or(1),
         }
@@ -120,7 +120,7 @@ impl fmt::Display for Snippet<'_> {
         let before: String = chars().take(column - skip).collect();
         let meant: String = chars().skip(column - skip).take(problem.width as usize).collect();
         let cut = |on: bool| if on { "…" } else { "" };
-        let line = escape(&chars().take(SHOWN).collect::<String>()).replace('\t', " ");
+        let line = escape(&chars().take(SHOWN).collect::<String>());
         let more = problem.source.chars().nth(skip + SHOWN).is_some();
         let gutter = " ".repeat(problem.line.to_string().len());
         let indent = escape(&before).chars().count() + usize::from(skip > 0);
@@ -130,12 +130,13 @@ impl fmt::Display for Snippet<'_> {
     }
 }
 
-/// Text from the file as it may be shown: control characters, and those that change the direction or hide, as escapes.
+/// Text from the file as it may be shown: control characters, and those that change the direction or hide, as escapes, and
+/// tabs as spaces.
 pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
-            '\t' => out.push('\t'),
+            '\t' => out.push(' '),
             c if c.is_control() || is_hidden(c) => out.extend(c.escape_default()),
             c => out.push(c),
         }
@@ -150,7 +151,7 @@ fn is_hidden(c: char) -> bool {
 
 /// Text from the file between backquotes, escaped and cut to a length that fits a message.
 pub(super) fn quote(text: &str) -> String {
-    let mut shown = escape(text).replace('\t', "\\t").replace('`', "'");
+    let mut shown = escape(&text.replace('\t', "\\t")).replace('`', "'");
     if let Some((cut, _)) = shown.char_indices().nth(60) {
         shown.truncate(cut);
         shown.push('…');

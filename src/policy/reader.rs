@@ -7,6 +7,9 @@ use super::{
     yaml::{Key, Kind, Node},
 };
 
+/// The most faults that are told of one file.
+const MOST: usize = 50;
+
 /// The text, and the faults found so far.
 pub(super) struct Reader<'t> {
     pub(super) text: &'t str,
@@ -52,9 +55,11 @@ const BELONGS: [(&str, &[&str]); 9] = [
 ];
 
 impl<'t> Reader<'t> {
-    /// Notes a fault.
+    /// Notes a fault, unless there are more already than a person reads.
     pub(super) fn refuse(&mut self, at: Place, refusal: Refusal) {
-        self.problems.push(at.problem(self.text, refusal));
+        if self.problems.len() < MOST {
+            self.problems.push(at.problem(self.text, refusal));
+        }
     }
 
     /// Notes a fault that consists of a message and its mend.
