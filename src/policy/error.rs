@@ -29,8 +29,9 @@ pub struct Problem {
 }
 
 /// Why a value is refused, before it is known where it stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
     pub(super) message: String,
     pub(super) hint: String,
 }
@@ -38,6 +39,11 @@ pub(super) struct Refusal {
 impl Refusal {
     pub(super) fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { message: message.into(), hint: hint.into() }
+    }
+
+    /// What to write instead.
+    pub fn hint(&self) -> &str {
+        &self.hint
     }
 }
 
@@ -51,7 +57,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub(super) fn problem(self, text: &str, refusal: Refusal) -> Problem {
+    pub(super) fn problem(self, text: &str, refusal: &Refusal) -> Problem {
         let source = text.lines().nth((self.line as usize).saturating_sub(1)).unwrap_or_default();
         let covered = text.get(self.start..self.start + self.len).unwrap_or_default();
         let width = covered.lines().next().unwrap_or_default().trim_end().chars().count().max(1);
@@ -174,7 +180,7 @@ mod tests {
     fn the_caret_stands_below_the_text_also_on_long_lines() {
         let text = format!("{}bad", " ".repeat(200));
         let place = Place { line: 1, column: 201, start: 200, len: 3 };
-        let error = PolicyError::new("p", vec![place.problem(&text, Refusal::new("m", "h"))]);
+        let error = PolicyError::new("p", vec![place.problem(&text, &Refusal::new("m", "h"))]);
         let shown = error.to_string();
         let lines: Vec<&str> = shown.lines().collect();
         assert_eq!(lines[1].find("bad").map(|at| lines[1][..at].chars().count()), lines[2].find('^'));

@@ -46,7 +46,7 @@ pub(super) fn default_shell() -> AbsPath {
 /// Reads a policy. `file` is only said in messages.
 pub fn parse(text: &str, file: &str) -> Result<Policy, PolicyError> {
     let whole = Place { line: 1, column: 1, ..Place::default() };
-    let refused = |at: Place, refusal| PolicyError::new(file, vec![at.problem(text, refusal)]);
+    let refused = |at: Place, refusal: Refusal| PolicyError::new(file, vec![at.problem(text, &refusal)]);
     if text.len() > MAX_BYTES {
         let message = format!("the file has {} bytes, more than 1 MiB", text.len());
         return Err(refused(

@@ -58,7 +58,7 @@ impl<'t> Reader<'t> {
     /// Notes a fault, unless there are more already than a person reads.
     pub(super) fn refuse(&mut self, at: Place, refusal: Refusal) {
         if self.problems.len() < MOST {
-            self.problems.push(at.problem(self.text, refusal));
+            self.problems.push(at.problem(self.text, &refusal));
         }
     }
 
