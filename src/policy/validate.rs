@@ -23,17 +23,17 @@ pub(super) fn policy<'t>(
         let Some(agent) = agents.get(name) else { continue };
         let human = node.find("human").map_or(*at, |node| node.at);
         for (at, refusal) in names(name, agent, agents, *at, human) {
-            reader.refuse(at, refusal);
+            reader.refuse(at, &refusal);
         }
         overlaps(reader, node);
         for (i, path) in agent.path.iter().enumerate() {
             let place = node.find(&format!("path[{i}]")).map_or(*at, |node| node.at);
             if let Some(refusal) = writable(name, path, "an entry of `path`", &written) {
-                reader.refuse(place, refusal);
+                reader.refuse(place, &refusal);
             }
         }
         if let Some(refusal) = writable(name, &agent.shell, "`shell`", &written) {
-            reader.refuse(node.find("shell").map_or(*at, |node| node.at), refusal);
+            reader.refuse(node.find("shell").map_or(*at, |node| node.at), &refusal);
         }
     }
 }
@@ -87,7 +87,7 @@ fn overlaps<'t>(reader: &mut Reader<'t>, agent: &Node<'t>) {
         }
     }
     for (at, refusal) in found {
-        reader.refuse(at, refusal);
+        reader.refuse(at, &refusal);
     }
 }
 
