@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use agentuser::policy::{self, Policy, PolicyError};
+use proptest::prelude::*;
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
 
 fn fixtures(kind: &str) -> BTreeMap<String, String> {
@@ -102,4 +103,46 @@ fn warnings_are_one_line_each() {
 fn large_files_are_refused_unread() {
     let text = format!("version: 1\nagents: {{}}\n#{}\n", "x".repeat(policy::MAX_BYTES));
     assert!(refusal("large", &text).to_string().contains("more than 1 MiB"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// A damaged file gives a policy or faults with places and mends; nothing raw gets out, nothing panics.
+    #[test]
+    fn damaged_files(at in 0..4096usize, len in 0..20usize, with in "[ -~\\n\\t\u{1b}\u{202e}ä]{0,6}", full in any::<bool>()) {
+        let text = &fixtures("good")[if full { "design-full" } else { "two-agents" }];
+        let edge = |at: usize| (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        let damaged = format!("{}{with}{}", &text[..edge(at)], &text[edge(at + len)..]);
+        if let Err(error) = policy::parse(&damaged, "p") {
+            prop_assert!(!error.problems().is_empty());
+            for problem in error.problems() {
+                prop_assert!(problem.line > 0 && problem.column > 0 && !problem.hint.is_empty());
+            }
+            let shown = format!("{error}{}", error.hint());
+            let raw = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
+            prop_assert!(!shown.contains(raw), "{shown:?}");
+        }
+    }
+
+    /// An edit of a file as people write them does what it says, or says that it can't.
+    #[test]
+    fn damaged_files_are_edited_or_left(at in 0..2048usize, len in 0..12usize, with in "[ #,:{}\\[\\]\\n-]{0,4}") {
+        let text = &fixtures("good")["design-today"];
+        let edge = |at: usize| at.min(text.len());
+        let damaged = format!("{}{with}{}", &text[..edge(at)], &text[edge(at + len)..]);
+        let Ok(before) = policy::parse(&damaged, "p") else { return Ok(()) };
+        let new = policy::Project::new("/data/new".parse().unwrap());
+        for (name, agent) in &before.agents {
+            if let Ok(added) = policy::add_project(&damaged, name, &new) {
+                let mut wanted = before.clone();
+                wanted.agents.get_mut(name).unwrap().projects.push(new.clone());
+                prop_assert_eq!(policy::parse(&added, "p").unwrap(), wanted);
+            }
+            for project in &agent.projects {
+                let _ = policy::remove_project(&damaged, name, &project.path);
+            }
+            let _ = policy::remove_agent(&damaged, name);
+        }
+    }
 }

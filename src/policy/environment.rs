@@ -64,10 +64,10 @@ impl std::fmt::Display for EnvPattern {
 }
 
 impl std::str::FromStr for EnvPattern {
-    type Err = String;
+    type Err = Refusal;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::read(text).map_err(|refusal| format!("{}: {}", refusal.message, refusal.hint))
+    fn from_str(text: &str) -> Result<Self, Refusal> {
+        Self::read(text)
     }
 }
 

@@ -29,8 +29,9 @@ pub struct Problem {
 }
 
 /// Why a value is refused, before it is known where it stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
     pub(super) message: String,
     pub(super) hint: String,
 }
@@ -38,6 +39,11 @@ pub(super) struct Refusal {
 impl Refusal {
     pub(super) fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { message: message.into(), hint: hint.into() }
+    }
+
+    /// What to write instead.
+    pub fn hint(&self) -> &str {
+        &self.hint
     }
 }
 
@@ -51,15 +57,15 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub(super) fn problem(self, text: &str, refusal: Refusal) -> Problem {
+    pub(super) fn problem(self, text: &str, refusal: &Refusal) -> Problem {
         let source = text.lines().nth((self.line as usize).saturating_sub(1)).unwrap_or_default();
         let covered = text.get(self.start..self.start + self.len).unwrap_or_default();
         let width = covered.lines().next().unwrap_or_default().trim_end().chars().count().max(1);
         Problem {
             line: self.line,
             column: self.column,
-            message: refusal.message,
-            hint: refusal.hint,
+            message: escape(&refusal.message),
+            hint: escape(&refusal.hint),
             source: source.into(),
             width: u32::try_from(width).unwrap_or(1),
         }
@@ -120,7 +126,7 @@ impl fmt::Display for Snippet<'_> {
         let before: String = chars().take(column - skip).collect();
         let meant: String = chars().skip(column - skip).take(problem.width as usize).collect();
         let cut = |on: bool| if on { "…" } else { "" };
-        let line = escape(&chars().take(SHOWN).collect::<String>()).replace('\t', " ");
+        let line = escape(&chars().take(SHOWN).collect::<String>());
         let more = problem.source.chars().nth(skip + SHOWN).is_some();
         let gutter = " ".repeat(problem.line.to_string().len());
         let indent = escape(&before).chars().count() + usize::from(skip > 0);
@@ -130,12 +136,13 @@ impl fmt::Display for Snippet<'_> {
     }
 }
 
-/// Text from the file as it may be shown: control characters, and those that change the direction or hide, as escapes.
+/// Text from the file as it may be shown: control characters, and those that change the direction or hide, as escapes, and
+/// tabs as spaces.
 pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
-            '\t' => out.push('\t'),
+            '\t' => out.push(' '),
             c if c.is_control() || is_hidden(c) => out.extend(c.escape_default()),
             c => out.push(c),
         }
@@ -150,7 +157,7 @@ fn is_hidden(c: char) -> bool {
 
 /// Text from the file between backquotes, escaped and cut to a length that fits a message.
 pub(super) fn quote(text: &str) -> String {
-    let mut shown = escape(text).replace('\t', "\\t").replace('`', "'");
+    let mut shown = escape(&text.replace('\t', "\\t")).replace('`', "'");
     if let Some((cut, _)) = shown.char_indices().nth(60) {
         shown.truncate(cut);
         shown.push('…');
@@ -173,7 +180,7 @@ mod tests {
     fn the_caret_stands_below_the_text_also_on_long_lines() {
         let text = format!("{}bad", " ".repeat(200));
         let place = Place { line: 1, column: 201, start: 200, len: 3 };
-        let error = PolicyError::new("p", vec![place.problem(&text, Refusal::new("m", "h"))]);
+        let error = PolicyError::new("p", vec![place.problem(&text, &Refusal::new("m", "h"))]);
         let shown = error.to_string();
         let lines: Vec<&str> = shown.lines().collect();
         assert_eq!(lines[1].find("bad").map(|at| lines[1][..at].chars().count()), lines[2].find('^'));

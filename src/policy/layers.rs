@@ -3,7 +3,10 @@
 //! Asking for one is refused rather than passed over: a person who wrote `git: guard` must not believe in a guard that
 //! is not there. The issue that builds a layer removes its line here and turns its default on in the types.
 
-use super::{Agent, Allow, Choice, Dns, Git, Log, Policy, Sharing, UserNamespaces, View, yaml::Node};
+use super::{
+    Agent, Allow, Choice, Dns, Git, Log, Policy, Sharing, UserNamespaces, View,
+    yaml::{Kind, Node},
+};
 use crate::model::AccountName;
 use std::collections::BTreeMap;
 
@@ -43,11 +46,15 @@ pub fn unsupported(policy: &Policy) -> Vec<Unsupported> {
 /// Where the keys stand that [`unsupported`] names.
 pub(super) fn places(policy: &Policy, root: &Node<'_>) -> Places {
     let mut places = Places::new();
-    for (name, agent) in &policy.agents {
+    let Some((_, Node { kind: Kind::Map(agents), .. })) = root.get("agents") else { return places };
+    for (key, node) in agents {
+        let Some((name, agent)) = key.name.parse().ok().and_then(|name| policy.agents.get_key_value(&name))
+        else {
+            continue;
+        };
         for (key, ..) in asked(agent) {
-            let node = root.get("agents").and_then(|(_, agents)| agents.get(name.as_str()));
-            if let Some(node) = node.and_then(|(_, agent)| agent.find(&key)) {
-                places.insert((name.clone(), key), (node.at.line, node.at.column));
+            if let Some(Node { at, .. }) = node.find(&key) {
+                places.insert((name.clone(), key), (at.line, at.column));
             }
         }
     }

@@ -26,7 +26,7 @@ mod yaml;
 
 pub use edit::{EditError, add_agent, add_project, remove_agent, remove_project};
 pub use environment::EnvPattern;
-pub use error::{PolicyError, Problem};
+pub use error::{PolicyError, Problem, Refusal};
 pub use layers::{Unsupported, unsupported};
 pub use names::{DomainName, HumanName, MemorySize, PRESETS, PresetName};
 pub use parse::parse;

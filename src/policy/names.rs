@@ -208,10 +208,10 @@ text!(HumanName, PresetName, DomainName);
 macro_rules! from_str {
     ($($name:ident),+) => {$(
         impl FromStr for $name {
-            type Err = String;
+            type Err = Refusal;
 
-            fn from_str(text: &str) -> Result<Self, String> {
-                Self::read(text).map_err(|refusal| format!("{}: {}", refusal.message, refusal.hint))
+            fn from_str(text: &str) -> Result<Self, Refusal> {
+                Self::read(text)
             }
         }
     )+};

@@ -12,7 +12,7 @@ use super::{
     yaml::{self, Node},
 };
 use crate::model::{AbsPath, AccountName, NameError, PortSet};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 const TOP: &[&str] = &["version", "agents"];
 const AGENT: &[&str] = &[
@@ -46,7 +46,7 @@ pub(super) fn default_shell() -> AbsPath {
 /// Reads a policy. `file` is only said in messages.
 pub fn parse(text: &str, file: &str) -> Result<Policy, PolicyError> {
     let whole = Place { line: 1, column: 1, ..Place::default() };
-    let refused = |at: Place, refusal| PolicyError::new(file, vec![at.problem(text, refusal)]);
+    let refused = |at: Place, refusal: Refusal| PolicyError::new(file, vec![at.problem(text, &refusal)]);
     if text.len() > MAX_BYTES {
         let message = format!("the file has {} bytes, more than 1 MiB", text.len());
         return Err(refused(
@@ -155,9 +155,10 @@ impl<'t> Reader<'t> {
 
     fn groups(&mut self, node: &Node<'t>, human: Option<&str>) -> Vec<String> {
         let mut groups: Vec<String> = Vec::new();
+        let mut seen = HashSet::new();
         for item in self.list(node, "`groups`", "a list such as `[render]`, or `[]` for none") {
             let Some(name) = self.scalar(item, "a group", "write one name an item") else { continue };
-            if groups.iter().any(|group| group == name) {
+            if !seen.insert(name) {
                 self.fault(
                     item.at,
                     format!("the group {} stands here twice", quote(name)),
@@ -331,10 +332,11 @@ impl<'t> Reader<'t> {
         }
         let Some(node) = fields.get("pass") else { return Environment { set, ..Environment::default() } };
         let mut pass = Vec::new();
+        let mut seen = HashSet::new();
         for item in self.list(node, "`pass`", "a list such as `[LANG, LC_*]`, or `[]` for none") {
             let Some(text) = self.scalar(item, "a name", "write one name an item") else { continue };
             let pattern = self.judge(item.at, EnvPattern::read(text));
-            pass.extend(pattern.filter(|pattern| !pass.contains(pattern)));
+            pass.extend(pattern.filter(|_| seen.insert(text)));
         }
         Environment { pass, set }
     }

@@ -178,8 +178,14 @@ pub(super) fn is_public(path: &AbsPath) -> bool {
     top.iter().any(|dir| within(path, dir))
 }
 
+/// Without regard to case, for macOS opens `/ETC` as `/etc`.
 fn within(path: &AbsPath, dir: &str) -> bool {
-    path.as_str().strip_prefix(dir).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    let (start, rest) = path.as_str().split_at_checked(dir.len()).unwrap_or_default();
+    start.eq_ignore_ascii_case(dir) && (rest.is_empty() || rest.starts_with('/'))
+}
+
+fn is_one_of(path: &AbsPath, dirs: &[&str]) -> bool {
+    dirs.iter().any(|dir| path.as_str().eq_ignore_ascii_case(dir))
 }
 
 /// Judges a directory that is to be shared.
@@ -207,22 +213,21 @@ pub(super) fn project(path: &AbsPath) -> Result<(), Refusal> {
         );
     }
     let source = SOURCES.iter().any(|dir| within(path, dir));
-    if ITSELF.contains(&text) || !source && BELOW.iter().any(|dir| within(path, dir)) {
+    if is_one_of(path, &ITSELF) || !source && BELOW.iter().any(|dir| within(path, dir)) {
         return no("belongs to the system".into(), below);
     }
     Ok(())
 }
 
 fn is_home(path: &AbsPath) -> bool {
-    let parent = path.parent();
-    path.as_str() == "/root"
-        || parent.is_some_and(|parent| HOMES.contains(&parent.as_str()) && !ITSELF.contains(&path.as_str()))
+    let of_a_person = path.parent().is_some_and(|parent| is_one_of(&parent, &HOMES));
+    is_one_of(path, &["/root"]) || of_a_person && !is_one_of(path, &ITSELF)
 }
 
 fn credentials(path: &AbsPath) -> Option<&str> {
     let mut parts = path.as_str().split('/');
     let known = |part: &&str| CREDENTIALS.iter().any(|name| name.eq_ignore_ascii_case(part));
-    let library = |part: &&str| within(path, "/Users") && *part == "Library";
+    let library = |part: &&str| within(path, "/Users") && part.eq_ignore_ascii_case("Library");
     let at_home = path.as_str().split('/').nth(3).filter(library);
     parts.find(known).or(at_home)
 }
@@ -262,7 +267,13 @@ mod tests {
             "/home/alice/a/.GNUPG/b",
             "/Users/alice/Library/Keychains/x",
         ];
-        let git = ["/home/alice/shop/.git", "/home/alice/shop/.git/hooks", "/Users/alice/Library"];
+        let git = [
+            "/home/alice/shop/.git",
+            "/home/alice/shop/.git/hooks",
+            "/Users/alice/Library",
+            "/users/alice",
+            "/ETC/x",
+        ];
         for bad in system.iter().chain(&homes).chain(&held).chain(&git) {
             assert!(project(&bad.parse().unwrap()).is_err(), "{bad}");
         }

@@ -7,6 +7,9 @@ use super::{
     yaml::{Key, Kind, Node},
 };
 
+/// The most faults that are told of one file.
+const MOST: usize = 50;
+
 /// The text, and the faults found so far.
 pub(super) struct Reader<'t> {
     pub(super) text: &'t str,
@@ -52,19 +55,21 @@ const BELONGS: [(&str, &[&str]); 9] = [
 ];
 
 impl<'t> Reader<'t> {
-    /// Notes a fault.
-    pub(super) fn refuse(&mut self, at: Place, refusal: Refusal) {
-        self.problems.push(at.problem(self.text, refusal));
+    /// Notes a fault, unless there are more already than a person reads.
+    pub(super) fn refuse(&mut self, at: Place, refusal: &Refusal) {
+        if self.problems.len() < MOST {
+            self.problems.push(at.problem(self.text, refusal));
+        }
     }
 
     /// Notes a fault that consists of a message and its mend.
     pub(super) fn fault(&mut self, at: Place, message: impl Into<String>, hint: impl Into<String>) {
-        self.refuse(at, Refusal::new(message, hint));
+        self.refuse(at, &Refusal::new(message, hint));
     }
 
     /// The value, or its fault noted.
     pub(super) fn judge<T>(&mut self, at: Place, judged: Result<T, Refusal>) -> Option<T> {
-        judged.map_err(|refusal| self.refuse(at, refusal)).ok()
+        judged.map_err(|refusal| self.refuse(at, &refusal)).ok()
     }
 
     fn wrong_kind(&mut self, node: &Node<'_>, what: &str, wanted: &str, hint: String) {

@@ -150,7 +150,12 @@ fn network_lines(lines: &mut Lines, network: &Network) {
         lines.add_with(2, format!("log: {log}"), "none | blocked | all");
     }
     if !network.allow.is_empty() {
-        lines.add_with(2, "allow:", "what it reaches; everything else is refused");
+        let closed = network.outbound == super::Outbound::Deny;
+        lines.add_with(
+            2,
+            "allow:",
+            if closed { "all that it reaches" } else { "of no effect with outbound: allow" },
+        );
         network.allow.iter().for_each(|entry| allow(lines, entry));
     }
     if !network.deny.is_empty() {

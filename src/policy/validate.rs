@@ -8,7 +8,7 @@ use super::{
     yaml::{Kind, Node},
 };
 use crate::model::{AbsPath, AccountName};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Judges the agents that were read, each with the place of its name and its node.
 pub(super) fn policy<'t>(
@@ -16,21 +16,24 @@ pub(super) fn policy<'t>(
     agents: &BTreeMap<AccountName, Agent>,
     read: &[(AccountName, Place, &Node<'t>)],
 ) {
+    let projects = agents.values().flat_map(|agent| &agent.projects);
+    let written =
+        projects.filter(|project| project.access == Access::ReadWrite).map(|project| &project.path).collect();
     for (name, at, node) in read {
         let Some(agent) = agents.get(name) else { continue };
         let human = node.find("human").map_or(*at, |node| node.at);
         for (at, refusal) in names(name, agent, agents, *at, human) {
-            reader.refuse(at, refusal);
+            reader.refuse(at, &refusal);
         }
         overlaps(reader, node);
         for (i, path) in agent.path.iter().enumerate() {
             let place = node.find(&format!("path[{i}]")).map_or(*at, |node| node.at);
-            if let Some(refusal) = writable(name, path, "an entry of `path`", agents) {
-                reader.refuse(place, refusal);
+            if let Some(refusal) = writable(name, path, "an entry of `path`", &written) {
+                reader.refuse(place, &refusal);
             }
         }
-        if let Some(refusal) = writable(name, &agent.shell, "`shell`", agents) {
-            reader.refuse(node.find("shell").map_or(*at, |node| node.at), refusal);
+        if let Some(refusal) = writable(name, &agent.shell, "`shell`", &written) {
+            reader.refuse(node.find("shell").map_or(*at, |node| node.at), &refusal);
         }
     }
 }
@@ -49,7 +52,7 @@ fn names(
         found.push((at, Refusal::new("`root` can't be an agent", hint)));
     } else if name.as_str() == human {
         found.push((at, Refusal::new(format!("{} is its own human", quote(human)), hint)));
-    } else if agents.keys().any(|other| other.as_str() == human) {
+    } else if human.parse().is_ok_and(|human: AccountName| agents.contains_key(&human)) {
         let message = format!("the human {} is an agent of this policy", quote(human));
         found.push((human_at, Refusal::new(message, "name the person who works with the agent")));
     }
@@ -84,21 +87,16 @@ fn overlaps<'t>(reader: &mut Reader<'t>, agent: &Node<'t>) {
         }
     }
     for (at, refusal) in found {
-        reader.refuse(at, refusal);
+        reader.refuse(at, &refusal);
     }
 }
 
 /// Why a program directory is one that an agent could write to, if it is.
-fn writable(
-    name: &AccountName,
-    path: &AbsPath,
-    what: &str,
-    agents: &BTreeMap<AccountName, Agent>,
-) -> Option<Refusal> {
+fn writable(name: &AccountName, path: &AbsPath, what: &str, written: &BTreeSet<&AbsPath>) -> Option<Refusal> {
     let shown = quote(path.as_str());
     let hint = "name a directory that only root or the human writes to, such as `/opt/node/bin`";
-    let written = agents.values().flat_map(|agent| &agent.projects).filter(|p| p.access == Access::ReadWrite);
-    if let Some(project) = written.map(|project| &project.path).find(|project| path.is_within(project)) {
+    let mut dirs = std::iter::once(path.clone()).chain(path.ancestors());
+    if let Some(project) = dirs.find(|dir| written.contains(dir)) {
         let message = format!(
             "{what} lies in the project {}: the agent could write to {shown}",
             quote(project.as_str())
