@@ -32,13 +32,13 @@ pub(crate) fn helper(command: &Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Status { name } => tell(name),
         Command::Ensure { name } => load(std::slice::from_ref(name)),
-        Command::Boot => load(&situation::agents_set_up(&System::default())?),
+        Command::Boot => load(&situation::agents_set_up(&System::new())?),
     }
 }
 
 /// Steps on the human's files are left out: the human looks at those.
 fn tell(name: &AccountName) -> Result<ExitCode, Failure> {
-    let machine = System::default();
+    let machine = System::new();
     let (text, _) =
         invoker::policy()?.ok_or_else(|| Failure::usage("there is no policy").hint("agentuser setup"))?;
     let situation = Situation::of(text, places::POLICY, &machine)?;
@@ -52,7 +52,7 @@ fn tell(name: &AccountName) -> Result<ExitCode, Failure> {
 
 fn load(names: &[AccountName]) -> Result<ExitCode, Failure> {
     let _lock = Lock::take(Duration::from_secs(30), || {})?;
-    let mut machine = System::default();
+    let mut machine = System::new();
     for name in names {
         ensure(&Scope::Agent(name.clone()), &mut machine)?;
         stamp(name, &mut machine)?;

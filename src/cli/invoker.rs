@@ -85,11 +85,10 @@ pub(crate) fn policy() -> Result<Option<(String, Policy)>, Failure> {
 pub(crate) fn agent(policy: &Policy, global: &super::Global) -> Result<crate::model::AccountName, Failure> {
     use super::ask;
     if let Some(name) = &global.agent {
-        return match policy.agents.contains_key(name) {
-            true => Ok(name.clone()),
-            false => {
-                Err(Failure::usage(format!("the policy has no agent `{name}`")).hint("agentuser status"))
-            }
+        return if policy.agents.contains_key(name) {
+            Ok(name.clone())
+        } else {
+            Err(Failure::usage(format!("the policy has no agent `{name}`")).hint("agentuser status"))
         };
     }
     let human = human();

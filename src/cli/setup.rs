@@ -15,7 +15,7 @@ use clap::Args;
 use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 
 /// How long a command waits for another one that changes the machine.
-pub(super) const PATIENCE: Duration = Duration::from_secs(120);
+pub(super) const PATIENCE: Duration = Duration::from_mins(2);
 
 #[derive(Args, Debug, Clone, Default)]
 pub(crate) struct Arguments {
@@ -54,7 +54,7 @@ pub(crate) fn setup(global: &Global, arguments: &Arguments) -> Result<ExitCode, 
     // Checked before a password is asked for.
     let draft = draft::draft(&answers.global, &answers.arguments, existing.as_ref())?;
     if !invoker::is_root() && !arguments.dry_run {
-        Situation::of(draft.text, &draft.file, &System::default())?.refuse_unfit_machine()?;
+        Situation::of(draft.text, &draft.file, &System::new())?.refuse_unfit_machine()?;
         return invoker::raise(&answers.command_line(), ask::possible());
     }
     if arguments.dry_run {
@@ -65,10 +65,10 @@ pub(crate) fn setup(global: &Global, arguments: &Arguments) -> Result<ExitCode, 
     // Read again under the lock: another setup may have ended just now.
     let existing = invoker::policy()?;
     let draft = draft::draft(&answers.global, &answers.arguments, existing.as_ref())?;
-    let situation = Situation::of(draft.text, &draft.file, &System::default())?;
+    let situation = Situation::of(draft.text, &draft.file, &System::new())?;
     situation.refuse_unfit_machine()?;
     let names = names(&situation, global)?;
-    let plan = show::Shown::of(&situation, &names, &System::default())?;
+    let plan = show::Shown::of(&situation, &names, &System::new())?;
     plan.refuse_what_is_foreign()?;
     if plan.is_empty() {
         apply::prove(&names)?;
@@ -104,7 +104,7 @@ fn names(situation: &Situation, global: &Global) -> Result<Vec<AccountName>, Fai
 }
 
 fn dry_run(global: &Global, arguments: &Arguments, draft: draft::Draft) -> Result<ExitCode, Failure> {
-    let machine = System::default();
+    let machine = System::new();
     let situation = Situation::of(draft.text, &draft.file, &machine)?;
     let plan = show::Shown::of(&situation, &names(&situation, global)?, &machine)?;
     if arguments.json {
@@ -139,10 +139,18 @@ impl Answers {
         if let Some(human) = human {
             option("--human", human.into());
         }
-        project.iter().for_each(|dir| option("--project", dir.into()));
-        read_only.iter().for_each(|dir| option("--read-only", dir.into()));
-        allow.iter().for_each(|net| option("--allow", net.into()));
-        loopback.iter().for_each(|port| option("--loopback", port.into()));
+        for dir in project {
+            option("--project", dir.into());
+        }
+        for dir in read_only {
+            option("--read-only", dir.into());
+        }
+        for net in allow {
+            option("--allow", net.into());
+        }
+        for port in loopback {
+            option("--loopback", port.into());
+        }
         line.extend(self.arguments.yes.then(|| "--yes".into()));
         line.extend(self.global.quiet.then(|| "--quiet".into()));
         line

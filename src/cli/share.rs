@@ -91,7 +91,7 @@ fn change(
     };
     let (name, text, differs) = edited()?;
     // Judged as the human first, so that a refusal costs no password.
-    Situation::of(text, places::POLICY, &System::default())?.desired(&name)?;
+    Situation::of(text, places::POLICY, &System::new())?.desired(&name)?;
     if !invoker::is_root() {
         line.extend(["--agent".into(), name.as_str().into()]);
         line.extend(global.quiet.then(|| "--quiet".into()));
@@ -99,7 +99,7 @@ fn change(
     }
     let _lock = Lock::take(PATIENCE, || printer::say("waiting for another agentuser to end …"))?;
     let (name, text, _) = edited()?;
-    let situation = Situation::of(text, places::POLICY, &System::default())?;
+    let situation = Situation::of(text, places::POLICY, &System::new())?;
     setup::apply(&situation, std::slice::from_ref(&name), links, global.quiet)?;
     if !global.quiet && !differs && links.is_none() {
         printer::data(&format!("The policy for {path} is as it was."));

@@ -95,7 +95,7 @@ pub(crate) const NOT_BUILT: [&str; 7] = [
 ];
 
 pub(crate) fn status(global: &Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let machine = System::default();
+    let machine = System::new();
     let Some((text, _)) = invoker::policy()? else {
         return Err(Failure::new(anyhow::anyhow!("nothing is set up: there is no {}", places::POLICY))
             .hint("agentuser setup"));

@@ -40,7 +40,7 @@ pub(crate) fn teardown(global: &Global, arguments: &Arguments) -> Result<ExitCod
     let lock = Lock::take(PATIENCE, || printer::say("waiting for another agentuser to end …"))?;
     let name = agent(global)?;
     let scope = Scope::Agent(name.clone());
-    let receipt = Receipt::load(&scope, &System::default())?;
+    let receipt = Receipt::load(&scope, &System::new())?;
     let keep = arguments.keep_home.as_ref().map(|dir| keep_target(dir, &receipt)).transpose()?;
     if !arguments.yes {
         show(&name, &receipt, keep.as_ref());
@@ -72,7 +72,7 @@ pub(crate) fn teardown(global: &Global, arguments: &Arguments) -> Result<ExitCod
 
 /// The agent to tear down; it need not be in the policy any more.
 fn agent(global: &Global) -> Result<AccountName, Failure> {
-    let set_up = situation::agents_set_up(&System::default())?;
+    let set_up = situation::agents_set_up(&System::new())?;
     let no = |name: &AccountName| {
         Failure::usage(format!("no receipt tells of an agent `{name}`")).hint("agentuser status")
     };
@@ -168,8 +168,8 @@ fn leave_policy(name: &AccountName, quiet: bool) -> Result<(), Failure> {
         return Ok(());
     }
     let text = edit::remove_agent(&text, name).map_err(edit_failure)?;
-    let situation = Situation::of(text, places::POLICY, &System::default())?;
+    let situation = Situation::of(text, places::POLICY, &System::new())?;
     let mut steps = Steps::new(quiet);
-    engine::setup(&situation.machine_plan(), &mut System::default(), &mut steps)?;
+    engine::setup(&situation.machine_plan(), &mut System::new(), &mut steps)?;
     Ok(())
 }

@@ -79,7 +79,9 @@ fn revert_left_overs(
         let description = entry.step.describe();
         progress.begin(&description);
         let notes = entry.step.revert(&entry.undo, machine).map_err(|source| failed(&entry.step, source))?;
-        notes.iter().for_each(|note| progress.note(note));
+        for note in &notes {
+            progress.note(note);
+        }
         receipt.remove(&entry.step.id());
         receipt.store(&plan.scope, machine).map_err(SetupError::Receipt)?;
         progress.done(&description);
@@ -116,7 +118,9 @@ fn take(
     receipt.put(Entry { step: step.clone(), undo: undo.clone(), state: State::Applying });
     store(receipt, machine)?;
     let notes = step.apply(machine).map_err(|source| failed(step, source))?;
-    notes.iter().for_each(|note| progress.note(note));
+    for note in &notes {
+        progress.note(note);
+    }
     match step.verify(machine.observe()).map_err(|source| failed(step, source))? {
         Check::Satisfied => {}
         Check::Missing => return Err(not_in_force(step, "nothing of it is there".into())),

@@ -44,7 +44,9 @@ pub fn teardown(
         progress.begin(&description);
         match entry.step.revert(&entry.undo, machine) {
             Ok(notes) => {
-                notes.iter().for_each(|note| progress.note(note));
+                for note in &notes {
+                    progress.note(note);
+                }
                 receipt.remove(&entry.step.id());
                 receipt.store(scope, machine).map_err(TeardownError::Receipt)?;
                 progress.done(&description);

@@ -121,6 +121,7 @@ impl Command {
     }
 
     /// The same run, reading `text`.
+    #[must_use]
     pub fn reading(mut self, text: impl Into<Vec<u8>>) -> Self {
         self.stdin = text.into();
         self

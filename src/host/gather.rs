@@ -155,7 +155,7 @@ fn denial(name: &AccountName, service: &str, program: Program) -> Denial {
     if deny.as_path().exists() || debians_cron { Denial::AddTo(deny) } else { Denial::Unneeded }
 }
 
-/// Whether sshd_config(5) text includes the directory of drop-ins.
+/// Whether `sshd_config(5)` text includes the directory of drop-ins.
 fn includes_sshd_drop_ins(text: &str) -> bool {
     text.lines().any(|line| {
         let mut words = line.split_ascii_whitespace();

@@ -20,7 +20,7 @@ pub fn join_new_session_keyring() -> io::Result<()> {
     checked(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, anonymous) }).map(drop)
 }
 
-/// Marks every descriptor from `first` on close-on-exec (close_range(2)); on old kernels answers `ENOSYS`.
+/// Marks every descriptor from `first` on close-on-exec (`close_range(2)`); on old kernels answers `ENOSYS`.
 pub fn close_on_exec_from(first: u32) -> io::Result<()> {
     // SAFETY: only flags of our own descriptors change; none is closed under somebody who uses it.
     checked(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) })

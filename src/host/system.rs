@@ -25,28 +25,39 @@ use std::{
     process::Output,
 };
 
+/// Called with the number of objects that a pass over a tree has seen.
+type Counter = Box<dyn FnMut(u64)>;
+
 /// The real machine.
 #[derive(Default)]
 pub struct System {
-    /// Called with the number of objects that a pass over a tree has seen.
-    progress: Option<RefCell<Box<dyn FnMut(u64)>>>,
-    /// Changes so far, for the crash tests.
-    #[cfg(feature = "kill-points")]
-    changes: u32,
+    progress: Option<RefCell<Counter>>,
 }
 
 impl System {
+    /// The machine, for a caller who wants no numbers.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
     /// Has `progress` called while trees are shared.
     pub fn with_progress(progress: impl FnMut(u64) + 'static) -> Self {
-        Self { progress: Some(RefCell::new(Box::new(progress))), ..Self::default() }
+        let progress: Counter = Box::new(progress);
+        Self { progress: Some(RefCell::new(progress)) }
     }
 
     /// A point at which a crash test may end the process: before each change to the machine.
+    #[cfg_attr(
+        not(feature = "kill-points"),
+        expect(clippy::unused_self, reason = "a crash test counts here")
+    )]
     fn change(&mut self) {
         #[cfg(feature = "kill-points")]
         {
-            self.changes += 1;
-            if std::env::var("AGENTUSER_KILL_AT").is_ok_and(|at| at == self.changes.to_string()) {
+            use std::sync::atomic::{AtomicU32, Ordering};
+            static CHANGES: AtomicU32 = AtomicU32::new(0);
+            let change = CHANGES.fetch_add(1, Ordering::Relaxed) + 1;
+            if std::env::var("AGENTUSER_KILL_AT").is_ok_and(|at| at == change.to_string()) {
                 let _ = nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL);
             }
         }
@@ -75,8 +86,8 @@ impl System {
     fn work(&self, uid: Uid, task: Task, record: Option<&mut fs::File>) -> Result<Seen, HostError> {
         let identity = self.identity(uid)?.ok_or_else(|| HostError::NeedsRoot("a receipt".into()))?;
         match &self.progress {
-            Some(progress) => worker::run(identity, task, record, &mut *progress.borrow_mut()),
-            None => worker::run(identity, task, record, &mut |_| {}),
+            Some(progress) => worker::run(&identity, task, record, &mut *progress.borrow_mut()),
+            None => worker::run(&identity, task, record, &mut |_| {}),
         }
     }
 }
@@ -179,17 +190,17 @@ impl Act for System {
     }
 
     fn write(&mut self, path: &AbsPath, file: &FileState, validator: Validator) -> Result<(), HostError> {
-        self.change();
+        Self::change();
         files::write(path, file, validator)
     }
 
     fn remove(&mut self, path: &AbsPath) -> Result<(), HostError> {
-        self.change();
+        Self::change();
         files::remove(path)
     }
 
     fn make_dir(&mut self, path: &AbsPath, mode: u32) -> Result<(), HostError> {
-        self.change();
+        Self::change();
         let error = |errno| HostError::path("can't make", path, errno);
         match mkdir(path.as_str(), Mode::from(mode)) {
             Ok(()) | Err(rustix::io::Errno::EXIST) => {}
@@ -200,7 +211,7 @@ impl Act for System {
     }
 
     fn remove_dir(&mut self, path: &AbsPath) -> Result<(), HostError> {
-        self.change();
+        Self::change();
         match rmdir(path.as_str()) {
             Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
             Err(errno) => Err(HostError::path("can't remove", path, errno)),
@@ -208,14 +219,14 @@ impl Act for System {
     }
 
     fn run(&mut self, command: &Command) -> Result<(), HostError> {
-        self.change();
+        Self::change();
         let output = command.output()?;
         command.expect_success(output)?;
         Ok(())
     }
 
     fn jump(&mut self, family: Family, change: &Jump) -> Result<(), HostError> {
-        self.change();
+        Self::change();
         let iptables = iptables(family)?;
         match change {
             Jump::Insert(at, rule) => iptables
@@ -241,22 +252,22 @@ impl Act for System {
     }
 
     fn make_home(&mut self, path: &AbsPath, uid: Uid, gid: Gid) -> Result<(), HostError> {
-        self.change();
+        Self::change();
         homes::make(path, uid, gid)
     }
 
     fn remove_home(&mut self, path: &AbsPath, uid: Uid, name: &str) -> Result<(), HostError> {
-        self.change();
+        Self::change();
         homes::remove(path, uid, name)
     }
 
     fn end_processes(&mut self, uid: Uid, sub_uids: &[IdRange]) -> Result<(), HostError> {
-        self.change();
+        Self::change();
         processes::end(uid, sub_uids)
     }
 
     fn open_to_agent(&mut self, shared: &Shared, record: &AbsPath) -> Result<Seen, HostError> {
-        self.change();
+        Self::change();
         let mut file = (fs::OpenOptions::new().append(true).create(true).mode(0o600).open(record))
             .map_err(|error| HostError::path("can't write", record, error))?;
         let mut seen = self.work(owner_of(shared), Task::Open(shared.clone()), Some(&mut file))?;
@@ -280,7 +291,7 @@ impl Act for System {
         human: &Owner,
         record: &AbsPath,
     ) -> Result<Seen, HostError> {
-        self.change();
+        Self::change();
         let path = match shared {
             Shared::Tree(job) | Shared::Root(job) => &job.root,
             Shared::Traverse { dir, .. } => dir,

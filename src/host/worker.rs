@@ -61,12 +61,12 @@ enum Answer {
 /// Kills every process of an account.
 pub(super) fn kill_all(uid: Uid) -> Result<(), HostError> {
     let identity = Identity { uid, gid: Gid(65_534), groups: vec![] };
-    run(identity, Task::Kill, None, &mut |_| {}).map(drop)
+    run(&identity, Task::Kill, None, &mut |_| {}).map(drop)
 }
 
 /// Has a child do a task. Priors are appended to `record`, and are on the disk before the child goes on.
 pub(super) fn run(
-    identity: Identity,
+    identity: &Identity,
     task: Task,
     mut record: Option<&mut File>,
     progress: &mut dyn FnMut(u64),

@@ -169,17 +169,14 @@ pub fn enter(request: Request) -> Result<Infallible, EnterError> {
     enter_directory(&request.directory, agent, &home)?;
     rustix::process::umask(Mode::from(request.umask));
 
-    let mut command = match request.command.split_first() {
-        Some((program, arguments)) => {
-            let mut command = Command::new(program);
-            command.args(arguments);
-            command
-        }
-        None => {
-            let mut command = Command::new(agent.shell.as_path());
-            command.arg0(format!("-{}", agent.shell.name()));
-            command
-        }
+    let mut command = if let Some((program, arguments)) = request.command.split_first() {
+        let mut command = Command::new(program);
+        command.args(arguments);
+        command
+    } else {
+        let mut command = Command::new(agent.shell.as_path());
+        command.arg0(format!("-{}", agent.shell.name()));
+        command
     };
     let program = command.get_program().to_owned();
     command.env_clear().envs(environment::build(agent, name.as_str(), &home, request.variables));
@@ -196,7 +193,7 @@ fn no_keyrings(error: io::Error) -> io::Result<()> {
 fn close_descriptors() -> Result<(), EnterError> {
     if let Err(error) = sys::close_on_exec_from(3) {
         // Before Linux 5.11 sudo's own closing must have done it. One more descriptor reads the list.
-        let open = fs::read_dir("/proc/self/fd").map(Iterator::count).unwrap_or(usize::MAX);
+        let open = fs::read_dir("/proc/self/fd").map_or(usize::MAX, Iterator::count);
         if open > 4 {
             return Err(EnterError::LetGo("file descriptors", error));
         }

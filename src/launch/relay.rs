@@ -36,9 +36,8 @@ pub fn sudo(account: &str) -> io::Result<Command> {
 pub fn run(agent: &AccountName, arguments: Vec<OsString>) -> io::Result<ExitCode> {
     let mut command = sudo(agent.as_str())?;
     command.arg("enter").args(arguments);
-    let signals = SigSet::from_iter(
-        PASSED_ON.into_iter().filter(|signal| !is_ignored(*signal)).chain([Signal::SIGCHLD]),
-    );
+    let passed_on = PASSED_ON.into_iter().filter(|signal| !is_ignored(*signal));
+    let signals: SigSet = passed_on.chain([Signal::SIGCHLD]).collect();
     let mut before = SigSet::empty();
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&signals), Some(&mut before))?;
     let waiting = SignalFd::new(&signals)?;

@@ -73,6 +73,7 @@ impl Denial {
 
 /// What is true of this machine.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, read where it counts")]
 pub struct Facts {
     /// Ids in use, in any database.
     pub uids: BTreeSet<u32>,

@@ -95,7 +95,7 @@ impl Step for File {
         match self.after {
             After::ReloadUnits => change.push("systemctl daemon-reload".into()),
             After::ReloadSshd => {
-                change.push("systemctl try-reload-or-restart ssh.service sshd.service".into())
+                change.push("systemctl try-reload-or-restart ssh.service sshd.service".into());
             }
             After::Nothing | After::EndSessions(_) => {}
         }

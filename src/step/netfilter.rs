@@ -30,7 +30,7 @@ struct Present {
 
 impl Netfilter {
     fn present(&self, family: Family, machine: &dyn Observe) -> Result<Present, HostError> {
-        let table = text(Query::FilterTable(family), machine)?;
+        let table = text(&Query::FilterTable(family), machine)?;
         Ok(Present {
             chains: iptables::parse(&table, self.firewall.uid),
             output: machine.output_chain(family)?,
@@ -93,7 +93,7 @@ impl Netfilter {
 
     fn set_faults(&self, machine: &dyn Observe) -> Result<Vec<String>, HostError> {
         let wanted = ipset::sets(&self.firewall);
-        let there = ipset::parse(&text(Query::Sets, machine)?, self.firewall.uid);
+        let there = ipset::parse(&text(&Query::Sets, machine)?, self.firewall.uid);
         let mut faults = Vec::new();
         for set in &wanted {
             match there.iter().find(|(name, _)| *name == set.name) {
@@ -140,7 +140,7 @@ impl Netfilter {
     fn load(&self, machine: &mut dyn Act) -> Result<(), HostError> {
         let mut before: Vec<(Family, String)> = Vec::new();
         for family in &self.families {
-            let old = text(Query::FilterTable(*family), machine.observe())?;
+            let old = text(&Query::FilterTable(*family), machine.observe())?;
             if let Err(error) = machine.run(&restore(*family, iptables::render(&self.firewall, *family))) {
                 for (family, old) in before {
                     let _ = machine.run(&restore(family, chains_of(&old, &self.firewall)));
@@ -153,16 +153,14 @@ impl Netfilter {
     }
 
     fn destroy_sets(&self, machine: &mut dyn Act, keep: &[String]) -> Result<(), HostError> {
-        let there = ipset::parse(&text(Query::Sets, machine.observe())?, self.firewall.uid);
-        let stale: String = there
-            .iter()
-            .filter(|(name, _)| !keep.contains(name))
-            .map(|(name, _)| format!("destroy {name}\n"))
-            .collect();
+        let there = ipset::parse(&text(&Query::Sets, machine.observe())?, self.firewall.uid);
+        let stale =
+            there.iter().filter(|(name, _)| !keep.contains(name)).map(|(name, _)| format!("destroy {name}"));
+        let stale = stale.collect::<Vec<_>>().join("\n");
         if stale.is_empty() {
             Ok(())
         } else {
-            machine.run(&Command::new(Program::Ipset, ["restore"]).reading(stale))
+            machine.run(&Command::new(Program::Ipset, ["restore"]).reading(stale + "\n"))
         }
     }
 }
@@ -202,8 +200,8 @@ fn is_agentusers(rule: &str) -> bool {
 }
 
 /// What a query prints; it must succeed.
-pub(super) fn text(query: Query, machine: &dyn Observe) -> Result<String, HostError> {
-    let output: Output = machine.query(&query)?;
+pub(super) fn text(query: &Query, machine: &dyn Observe) -> Result<String, HostError> {
+    let output: Output = machine.query(query)?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }

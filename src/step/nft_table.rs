@@ -75,7 +75,7 @@ impl Step for NftTable {
     fn apply(&self, machine: &mut dyn Act) -> Result<Vec<String>, HostError> {
         let loaded = nft::render(&self.firewall);
         machine.run(&Command::new(Program::Nft, ["-f", "-"]).reading(loaded.clone()))?;
-        let record = Record { loaded, listed: text(self.query(), machine.observe())? };
+        let record = Record { loaded, listed: text(&self.query(), machine.observe())? };
         let bytes = serde_json::to_vec(&record)
             .map_err(|error| HostError::path("can't write", &self.record, error))?;
         machine.write(

@@ -10,7 +10,7 @@ use agentuser::{
         desired::Owner,
         facts::{GroupLine, Person},
     },
-    share::{Passage, PassageEnd, Report},
+    share::{Passage, PassageEnd},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -99,7 +99,10 @@ impl Disk {
 
     fn drop_line(&mut self, file: &str, name: &str) {
         let keep = |line: &&str| line.split(':').next() != Some(name);
-        self.edit(file, |text| text.lines().filter(keep).map(|line| format!("{line}\n")).collect());
+        self.edit(file, |text| {
+            let kept: Vec<_> = text.split_inclusive('\n').filter(|line| keep(&line.trim_end())).collect();
+            kept.concat()
+        });
     }
 
     fn iptables(&mut self, family: Family, rules: &str) {
@@ -115,7 +118,7 @@ impl Disk {
                 }
                 ["-A", chain, ..] => chains.get_mut(chain).unwrap().push(words[2..].join(" ")),
                 ["-D", chain, ..] => {
-                    chains.get_mut(chain).unwrap().retain(|rule| *rule != words[2..].join(" "))
+                    chains.get_mut(chain).unwrap().retain(|rule| *rule != words[2..].join(" "));
                 }
                 ["-F", chain] => chains.get_mut(chain).unwrap().clear(),
                 ["-X", chain] => drop(chains.remove(chain)),
@@ -219,16 +222,20 @@ impl Observe for Fake {
             Query::FilterTable(family) => {
                 let mut text = String::from("*filter\n");
                 for (chain, rules) in self.disk.filter.get(family).into_iter().flatten() {
-                    text.push_str(&format!(":{chain} - [0:0]\n"));
-                    rules.iter().for_each(|rule| text.push_str(&format!("-A {chain} {rule}\n")));
+                    text += &format!(":{chain} - [0:0]\n");
+                    for rule in rules {
+                        text += &format!("-A {chain} {rule}\n");
+                    }
                 }
                 output(0, text)
             }
             Query::Sets => {
                 let mut text = String::new();
                 for (name, elements) in &self.disk.sets {
-                    text.push_str(&format!("create {name} hash:net family inet\n"));
-                    elements.iter().for_each(|element| text.push_str(&format!("add {name} {element}\n")));
+                    text += &format!("create {name} hash:net family inet\n");
+                    for element in elements {
+                        text += &format!("add {name} {element}\n");
+                    }
                 }
                 output(0, text)
             }
@@ -262,7 +269,7 @@ impl Observe for Fake {
         let open = self.disk.open.contains(&key(shared));
         Ok(match shared {
             Shared::Root(_) => Seen::Root(open),
-            Shared::Tree(_) => Seen::Tree(Box::new(Report::default())),
+            Shared::Tree(_) => Seen::Tree(Box::default()),
             Shared::Traverse { .. } if open => Seen::Passage(Passage::Open),
             Shared::Traverse { .. } => Seen::Passage(Passage::Missing),
         })

@@ -37,7 +37,7 @@ fn apply_plans(machine: &Plan, agents: &[Plan], quiet: bool) -> Result<(), Failu
 /// Each agent starts a command through the whole way in, which refuses where the policy does not hold.
 pub(super) fn prove(names: &[AccountName]) -> Result<(), Failure> {
     for name in names {
-        helper::stamp(name, &mut System::default())?;
+        helper::stamp(name, &mut System::new())?;
         let output =
             relay::sudo(name.as_str())?.args(["enter", "--directory=", "--", "/bin/true"]).output()?;
         if !output.status.success() {

@@ -105,7 +105,7 @@ pub(super) fn draft(
     };
     let name = match &global.agent {
         Some(name) => name.clone(),
-        None => match agent_of(arguments.human.as_deref(), &policy)? {
+        None => match agent_of(arguments.human.as_deref(), &policy) {
             Some(name) => name,
             None => free_name(existing).parse().map_err(|error| Failure::usage(format!("{error}")))?,
         },
@@ -141,20 +141,10 @@ pub(super) fn draft(
     }
 }
 
-/// The agent of a human in a policy; an error where there are several.
-fn agent_of(human: Option<&str>, policy: &Policy) -> Result<Option<AccountName>, Failure> {
-    let Some(human) = human else { return Ok(None) };
-    let mine: Vec<_> = policy
-        .agents
-        .iter()
-        .filter(|(_, agent)| agent.human.as_str() == human)
-        .map(|(name, _)| name)
-        .collect();
-    match mine[..] {
-        [] => Ok(None),
-        [one] => Ok(Some(one.clone())),
-        _ => Ok(mine.first().map(|name| (*name).clone())),
-    }
+/// The first agent of a human in a policy.
+fn agent_of(human: Option<&str>, policy: &Policy) -> Option<AccountName> {
+    let mine = policy.agents.iter().find(|(_, agent)| human == Some(agent.human.as_str()));
+    mine.map(|(name, _)| name.clone())
 }
 
 fn add_projects(

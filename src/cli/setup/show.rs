@@ -154,13 +154,17 @@ fn show(report: &StepReport, whole: bool) {
                 Mark::Open,
                 &format!("{title}: {}", if report.left_over { "taken back" } else { "mended" }),
             );
-            differences.iter().for_each(|difference| printer::detail(difference));
+            for difference in differences {
+                printer::detail(difference);
+            }
         }
         Check::Missing | Check::Satisfied => printer::marked(Mark::Open, title),
     }
     if whole {
         printer::detail(report.description.why);
-        report.description.change.iter().for_each(|line| printer::detail(&format!("$ {line}")));
+        for line in &report.description.change {
+            printer::detail(&format!("$ {line}"));
+        }
     }
 }
 
@@ -178,9 +182,9 @@ pub(super) fn next(situation: &Situation, names: &[AccountName]) {
             projects(agent, crate::policy::Access::ReadOnly)
         ));
         printer::data(&format!("  can reach              {}", reach(situation, name)));
-        printer::data(&format!(
-            "  can't                  read your home, use your keys, signal your processes, become root"
-        ));
+        printer::data(
+            "  can't                  read your home, use your keys, signal your processes, become root",
+        );
         let start = agent.projects.first().map_or_else(
             || "agentuser shell --home".to_owned(),
             |project| {
