@@ -8,11 +8,11 @@
 use super::entries::{grant, grant_default, holds, holds_default, is_ours};
 use super::record::Prior;
 use super::report::{Report, Why};
-use super::walk::{Local, Pass, Spot, foreign, refused, walk};
+use super::walk::{Link, Local, Pass, Spot, foreign, refused, walk};
 use super::xattr::{Calls, Target};
 use super::{Job, NoSink, ShareError, Sink, links};
 use crate::formats::posix_acl::{ACCESS, Acl, DEFAULT};
-use crate::host::dir::{Dir, Meta, PathBytes};
+use crate::host::dir::{Dir, Meta, PathBytes, Place};
 use crate::model::{Gid, Uid};
 use rustix::fs::FileType;
 use std::ffi::{CStr, CString};
@@ -70,7 +70,8 @@ impl Pass for Grant<'_> {
             return;
         }
         if meta.kind == FileType::RegularFile && meta.nlink > 1 {
-            local.links.push((spot.path(), *meta));
+            let (above, name) = (spot.above.clone(), spot.name.to_owned());
+            local.links.push(Link { inode: meta.ino, above, name });
         } else if self.pin_all && self.sink.is_some() {
             local.deferred.push(spot.name.to_owned());
         } else {
@@ -83,10 +84,10 @@ impl Pass for Grant<'_> {
         }
     }
 
-    fn leave(&self, local: &mut Local, dir: &Dir, path: &[u8]) -> Result<(), ShareError> {
+    fn leave(&self, local: &mut Local, dir: &Dir, above: &Place) -> Result<(), ShareError> {
         let deferred = std::mem::take(&mut local.deferred);
         for names in deferred.chunks(BATCH) {
-            let pin = |name: &CString| self.pin(&mut local.report, Spot { dir, above: path, name });
+            let pin = |name: &CString| self.pin(&mut local.report, Spot { dir, above, name });
             let pinned: Vec<_> = names.iter().filter_map(pin).collect();
             self.settle(&mut local.report, &pinned)?;
         }
