@@ -36,6 +36,9 @@ use crate::model::{AbsPath, Uid};
 use serde::{Deserialize, Serialize};
 use std::io;
 
+/// More threads than this would open more descriptors than the usual limit lets them.
+pub const MOST_THREADS: usize = 16;
+
 /// What the agent may do in a project.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -58,7 +61,7 @@ pub struct Job {
     pub human: Uid,
     /// What the agent may do.
     pub access: Access,
-    /// How many threads walk the tree; 0 counts as 1.
+    /// How many threads walk the tree, from 1 to [`MOST_THREADS`].
     pub threads: usize,
     /// Whether files with names outside the project are replaced by copies, so that the agent may write them.
     pub break_links: bool,
@@ -82,7 +85,7 @@ impl Job {
 /// Who keeps the records of a pass and hears of its progress.
 pub trait Sink: Sync {
     /// Keeps what objects were before their first change. It returns when the records are on disk; only then are the
-    /// objects changed. Called with up to 64 at a time, from any thread.
+    /// objects changed. Called with up to 32 at a time, from any thread.
     fn prior(&self, priors: &[Prior]) -> io::Result<()>;
 
     /// How many objects have been looked at so far.

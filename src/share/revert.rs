@@ -46,7 +46,7 @@ pub(super) fn run(
     sink: &dyn Sink,
 ) -> Result<Report, ShareError> {
     let root = super::open(&job.root)?;
-    let pass = Revert { job, owner, calls: Calls::probe(&root), record, groups: Groups::mine() };
+    let pass = Revert { job, owner, calls: Calls::probe(&root)?, record, groups: Groups::mine() };
     let mut local = walk(&root, job, sink, &pass)?;
     for path in record.unused(&local.found) {
         local.report.record_unused.push(|| path);
@@ -153,7 +153,7 @@ impl Revert<'_> {
     ) {
         match done {
             Ok(Done::Nothing) => return report.already += 1,
-            Ok(_) if meta.mode & 0o2000 != 0 && !self.groups.contain(meta.gid) => {
+            Ok(_) if self.groups.cost_set_group_id(meta) => {
                 report.changed += 1;
                 return report.lack(Why::SetGroupId, path);
             }

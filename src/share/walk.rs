@@ -110,7 +110,8 @@ pub(super) fn walk(root: &Dir, job: &Job, sink: &dyn Sink, pass: &impl Pass) -> 
     let objects = AtomicU64::new(1);
     let walk = Walk { root, dev: meta.dev, pass, sink, objects, queue, more: Condvar::new() };
     let joined: Vec<_> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..job.threads.clamp(1, 64)).map(|_| scope.spawn(|| walk.work())).collect();
+        let threads: Vec<_> =
+            (0..job.threads.clamp(1, super::MOST_THREADS)).map(|_| scope.spawn(|| walk.work())).collect();
         threads.into_iter().map(thread::ScopedJoinHandle::join).collect()
     });
     for local in joined {
@@ -216,7 +217,7 @@ impl<P: Pass> Walk<'_, P> {
 pub(super) fn refused(error: impl Into<std::io::Error>) -> Why {
     let error = error.into();
     match Errno::from_io_error(&error) {
-        Some(Errno::NOENT) => Why::Replaced,
+        Some(Errno::NOENT) => Why::Gone,
         _ => Why::Refused(error.to_string()),
     }
 }
