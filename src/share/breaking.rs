@@ -33,13 +33,13 @@ pub(super) fn replace_by_copy(calls: Calls, dir: &Dir, name: &CStr, file: &Meta)
     done.map(|()| copy.into())
 }
 
-/// A new file that nobody but the owner can open.
+/// A new file that nobody but the owner can open: without group bits the mask of an inherited ACL is empty.
 fn create(dir: &Dir) -> io::Result<(CString, File)> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let process = std::process::id();
     for attempt in 0..1000_u32 {
         let name = CString::new(format!(".agentuser-copy.{process}.{attempt}"))?;
-        match rustix::fs::openat(dir, &name, flags, Mode::empty()) {
+        match rustix::fs::openat(dir, &name, flags, Mode::RUSR | Mode::WUSR) {
             Ok(copy) => return Ok((name, copy.into())),
             Err(Errno::EXIST) => {}
             Err(errno) => return Err(errno.into()),

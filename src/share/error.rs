@@ -73,6 +73,9 @@ pub enum ShareError {
         #[source]
         source: io::Error,
     },
+    /// Descriptors have no names to call by.
+    #[error("`/proc` is not mounted")]
+    NoProc,
     /// What was there before could not be recorded, so nothing more was changed.
     #[error("the ACLs that were there before could not be recorded")]
     Record(#[source] io::Error),
@@ -100,6 +103,7 @@ impl ShareError {
                 format!("findmnt --target {}", quoted(path.as_str()))
             }
             Self::SetGroupId(path) => format!("chmod g-s {}", quoted(path.as_str())),
+            Self::NoProc => "mount -t proc proc /proc".into(),
             Self::Malformed(path) => format!("getfacl -n {}", quoted(path.as_str())),
             Self::WrongUser { .. } | Self::Directory(_) | Self::Call { .. } | Self::Record(_) => return None,
         })

@@ -8,20 +8,18 @@
 use super::entries::{grant, grant_default, holds, holds_default, is_ours};
 use super::record::Prior;
 use super::report::{Report, Why};
-use super::walk::{Local, Pass, Spot, foreign, refused, walk};
+use super::walk::{Link, Local, Pass, Spot, foreign, refused, walk};
 use super::xattr::{Calls, Target};
 use super::{Job, NoSink, ShareError, Sink, links};
 use crate::formats::posix_acl::{ACCESS, Acl, DEFAULT};
-use crate::host::dir::{Dir, Meta, PathBytes};
-use crate::model::{Gid, Uid};
+use crate::host::dir::{Dir, Meta, PathBytes, Place};
+use crate::model::Uid;
 use rustix::fs::FileType;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
 
 /// How many objects are pinned at once.
-pub(super) const BATCH: usize = 64;
-
-const SET_GROUP_ID: u32 = 0o2000;
+pub(super) const BATCH: usize = 32;
 
 /// One pass over a job's tree.
 pub(super) struct Grant<'a> {
@@ -55,7 +53,7 @@ pub(super) fn run(job: &Job, owner: Uid, sink: Option<&dyn Sink>) -> Result<Repo
     let root = super::open(&job.root)?;
     let pin_all =
         std::fs::read("/proc/sys/fs/protected_hardlinks").is_ok_and(|value| !value.starts_with(b"1"));
-    let pass = Grant { job, owner, calls: Calls::probe(&root), sink, groups: Groups::mine(), pin_all };
+    let pass = Grant { job, owner, calls: Calls::probe(&root)?, sink, groups: Groups::mine(), pin_all };
     let mut local = walk(&root, job, sink.unwrap_or(&NoSink), &pass)?;
     links::settle(&pass, &root, &mut local)?;
     Ok(local.report)
@@ -70,7 +68,8 @@ impl Pass for Grant<'_> {
             return;
         }
         if meta.kind == FileType::RegularFile && meta.nlink > 1 {
-            local.links.push((spot.path(), *meta));
+            let (above, name) = (spot.above.clone(), spot.name.to_owned());
+            local.links.push(Link { inode: meta.ino, above, name });
         } else if self.pin_all && self.sink.is_some() {
             local.deferred.push(spot.name.to_owned());
         } else {
@@ -83,10 +82,10 @@ impl Pass for Grant<'_> {
         }
     }
 
-    fn leave(&self, local: &mut Local, dir: &Dir, path: &[u8]) -> Result<(), ShareError> {
+    fn leave(&self, local: &mut Local, dir: &Dir, above: &Place) -> Result<(), ShareError> {
         let deferred = std::mem::take(&mut local.deferred);
         for names in deferred.chunks(BATCH) {
-            let pin = |name: &CString| self.pin(&mut local.report, Spot { dir, above: path, name });
+            let pin = |name: &CString| self.pin(&mut local.report, Spot { dir, above, name });
             let pinned: Vec<_> = names.iter().filter_map(pin).collect();
             self.settle(&mut local.report, &pinned)?;
         }
@@ -168,7 +167,7 @@ impl Grant<'_> {
             (Some(_), _) if ours => Why::Differs,
             (Some(_), _) => Why::Missing,
         };
-        if new_access.is_some() && meta.mode & SET_GROUP_ID != 0 && !self.groups.contain(meta.gid) {
+        if new_access.is_some() && self.groups.cost_set_group_id(meta) {
             return Err(Why::SetGroupId);
         }
         Ok(Some(Change { access: new_access, default: new_default, record, why }))
@@ -207,17 +206,18 @@ pub(super) fn pin(dir: &Dir, name: &CStr) -> Result<(OwnedFd, Meta), rustix::io:
 }
 
 /// The groups that we are in: outside of them, setting an ACL drops the set-group-id bit, as chmod(2) does.
-pub(super) struct Groups(Vec<u32>);
+/// Root may do all.
+pub(super) struct Groups(Option<Vec<u32>>);
 
 impl Groups {
     pub(super) fn mine() -> Self {
-        let mut groups: Vec<u32> =
-            rustix::process::getgroups().unwrap_or_default().iter().map(|gid| gid.as_raw()).collect();
-        groups.push(rustix::process::getegid().as_raw());
-        Self(groups)
+        let groups = rustix::process::getgroups().unwrap_or_default();
+        let groups = groups.into_iter().chain([rustix::process::getegid()]).map(rustix::fs::Gid::as_raw);
+        Self((!rustix::process::geteuid().is_root()).then(|| groups.collect()))
     }
 
-    pub(super) fn contain(&self, gid: Gid) -> bool {
-        self.0.contains(&gid.0)
+    /// Whether setting the ACL of an object would cost it the set-group-id bit.
+    pub(super) fn cost_set_group_id(&self, meta: &Meta) -> bool {
+        meta.mode & 0o2000 != 0 && self.0.as_ref().is_some_and(|groups| !groups.contains(&meta.gid.0))
     }
 }

@@ -46,7 +46,7 @@ pub fn inspect(root: &AbsPath, human: Uid, homes: &[AbsPath]) -> Result<Inspecti
     if mount.f_flag.contains(StatVfsMountFlags::RDONLY) {
         return Err(ShareError::ReadOnly(root.clone()));
     }
-    let has_acl = match Calls::probe(&dir).get(Target::Name(dir.as_fd(), c"."), ACCESS) {
+    let has_acl = match Calls::probe(&dir)?.get(Target::Name(dir.as_fd(), c"."), ACCESS) {
         Ok(acl) => acl.is_some(),
         Err(error) if Errno::from_io_error(&error) == Some(Errno::OPNOTSUPP) => {
             return Err(ShareError::NoAcls(root.clone()));

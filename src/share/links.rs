@@ -6,46 +6,43 @@
 
 use super::grant::{BATCH, Grant, Pinned, pin};
 use super::report::Why;
-use super::walk::{Local, refused};
+use super::walk::{Link, Local, refused};
 use super::{ShareError, breaking};
-use crate::host::dir::{Dir, Meta, PathBytes};
+use crate::host::dir::{Dir, Meta};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 use std::collections::BTreeMap;
-use std::ffi::CString;
-
-/// Names of one file that a walk found.
-type Names = Vec<PathBytes>;
+use std::os::fd::OwnedFd;
 
 /// Settles the files that the walk put aside.
 pub(super) fn settle(pass: &Grant<'_>, root: &Dir, local: &mut Local) -> Result<(), ShareError> {
-    let mut files = BTreeMap::<u64, Names>::new();
-    for (path, meta) in std::mem::take(&mut local.links) {
-        files.entry(meta.ino).or_default().push(path);
+    let mut files = BTreeMap::<u64, Vec<Link>>::new();
+    for link in std::mem::take(&mut local.links) {
+        files.entry(link.inode).or_default().push(link);
     }
     let mut batch = Vec::new();
-    for (inode, mut names) in files {
-        names.sort_unstable();
-        let found = look(pass, root, inode, &names);
-        let Some((first, inside)) = found else {
-            local.report.lack(Why::Replaced, || names.swap_remove(0));
+    for names in files.into_values() {
+        let Some((first, inside)) = look(pass, root, &names) else {
+            for link in names {
+                local.report.lack(Why::Replaced, || link.path());
+            }
             continue;
         };
         if inside {
             batch.push(first);
         } else if let (true, Some(_)) = (pass.job.break_links, pass.sink) {
-            for path in names {
-                match copy(pass, root, &path, &first.meta) {
+            for link in names {
+                match copy(pass, root, &link, &first.meta) {
                     Ok(pinned) => {
                         local.report.copied += 1;
                         batch.push(pinned);
                     }
-                    Err(error) => local.report.lack(refused(error), || path),
+                    Err(error) => local.report.lack(refused(error), || link.path()),
                 }
             }
         } else {
-            for path in names {
-                local.report.linked_outside.push(|| path);
+            for link in names {
+                local.report.linked_outside.push(|| link.path());
             }
             batch.push(Pinned { linked_outside: true, ..first });
         }
@@ -58,14 +55,14 @@ pub(super) fn settle(pass: &Grant<'_>, root: &Dir, local: &mut Local) -> Result<
 
 /// Pins the file by the first of its names that still is one, and tells whether all its names are among them. They are
 /// counted again, for the walk saw them one after the other.
-fn look(pass: &Grant<'_>, root: &Dir, inode: u64, names: &Names) -> Option<(Pinned, bool)> {
+fn look(pass: &Grant<'_>, root: &Dir, names: &[Link]) -> Option<(Pinned, bool)> {
     let mut first: Option<Pinned> = None;
     let mut count = 0;
-    for path in names {
-        let Ok((_, _, pin, meta)) = open(root, path) else { continue };
-        if meta.ino == inode && meta.kind == FileType::RegularFile && meta.uid == pass.owner {
+    for link in names {
+        let Ok((_, pin, meta)) = open(root, link) else { continue };
+        if meta.ino == link.inode && meta.kind == FileType::RegularFile && meta.uid == pass.owner {
             count += 1;
-            first.get_or_insert(Pinned { pin, meta, path: path.clone(), linked_outside: false });
+            first.get_or_insert(Pinned { pin, meta, path: link.path(), linked_outside: false });
         }
     }
     let mut first = first?;
@@ -74,22 +71,18 @@ fn look(pass: &Grant<'_>, root: &Dir, inode: u64, names: &Names) -> Option<(Pinn
     Some((first, inside))
 }
 
-type Opened = (Dir, CString, std::os::fd::OwnedFd, Meta);
-
-fn open(root: &Dir, path: &PathBytes) -> Result<Opened, Errno> {
-    let (above, name) = path.split();
-    let dir = root.open_below(above)?;
-    let name = CString::new(name).map_err(|_| Errno::INVAL)?;
-    let (pin, meta) = pin(&dir, &name)?;
-    Ok((dir, name, pin, meta))
+fn open(root: &Dir, link: &Link) -> Result<(Dir, OwnedFd, Meta), Errno> {
+    let dir = link.above.open(root)?;
+    let (pin, meta) = pin(&dir, &link.name)?;
+    Ok((dir, pin, meta))
 }
 
-fn copy(pass: &Grant<'_>, root: &Dir, path: &PathBytes, file: &Meta) -> std::io::Result<Pinned> {
-    let (dir, name, _, meta) = open(root, path)?;
+fn copy(pass: &Grant<'_>, root: &Dir, link: &Link, file: &Meta) -> std::io::Result<Pinned> {
+    let (dir, _, meta) = open(root, link)?;
     if !meta.same(file) || meta.uid != pass.owner {
         return Err(Errno::NOENT.into());
     }
-    let pin = breaking::replace_by_copy(pass.calls, &dir, &name, file)?;
+    let pin = breaking::replace_by_copy(pass.calls, &dir, &link.name, file)?;
     let meta = Meta::of(&pin)?;
-    Ok(Pinned { pin, meta, path: path.clone(), linked_outside: false })
+    Ok(Pinned { pin, meta, path: link.path(), linked_outside: false })
 }

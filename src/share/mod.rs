@@ -38,6 +38,9 @@ use crate::model::{AbsPath, Uid};
 use serde::{Deserialize, Serialize};
 use std::{io, os::fd::AsFd};
 
+/// More threads than this would open more descriptors than the usual limit lets them.
+pub const MOST_THREADS: usize = 16;
+
 /// A project, and who shares it how.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
@@ -49,7 +52,7 @@ pub struct Job {
     pub human: Uid,
     /// What the agent may do.
     pub access: Access,
-    /// How many threads walk the tree; 0 counts as 1.
+    /// How many threads walk the tree, from 1 to [`MOST_THREADS`].
     pub threads: usize,
     /// Whether files with names outside the project are replaced by copies, so that the agent may write them.
     pub break_links: bool,
@@ -73,7 +76,7 @@ impl Job {
 /// Who keeps the records of a pass and hears of its progress.
 pub trait Sink: Sync {
     /// Keeps what objects were before their first change. It returns when the records are on disk; only then are the
-    /// objects changed. Called with up to 64 at a time, from any thread.
+    /// objects changed. Called with up to 32 at a time, from any thread.
     fn prior(&self, priors: &[Prior]) -> io::Result<()>;
 
     /// How many objects have been looked at so far.
@@ -110,7 +113,7 @@ pub fn revert(job: &Job, owner: Uid, prior: &PriorRecord, sink: &dyn Sink) -> Re
 /// Whether the root of the tree has our entries, access and default: true of every tree that [`apply`] went over.
 pub fn root_is_open(job: &Job) -> Result<bool, ShareError> {
     let root = open(&job.root)?;
-    let calls = Calls::probe(&root);
+    let calls = Calls::probe(&root)?;
     for kind in [ACCESS, DEFAULT] {
         let bytes = calls
             .get(Target::Name(root.as_fd(), c"."), kind)

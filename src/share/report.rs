@@ -22,6 +22,8 @@ pub enum Why {
     Device,
     /// It was replaced while we looked at it.
     Replaced,
+    /// It is gone; only counted, for then it lacks nothing.
+    Gone,
     /// Its ACL can't be read as one.
     Malformed,
     /// The kernel said no: a read-only or full filesystem, an immutable file.
@@ -38,6 +40,7 @@ impl fmt::Display for Why {
             Self::SetGroupId => "the set-group-id bit would be lost",
             Self::Device => "a device node",
             Self::Replaced => "replaced meanwhile",
+            Self::Gone => "gone meanwhile",
             Self::Malformed => "its ACL can't be read",
             Self::Refused(error) => error,
         })
@@ -68,6 +71,8 @@ pub struct Report {
     pub copied: u64,
     /// Objects of the owner that still lack what they should have (after a check: all that an apply would change).
     pub lacking: Listed<Finding>,
+    /// Objects that went away while they were looked at.
+    pub gone: u64,
     /// Files with a name outside the tree: the agent may only read them.
     pub linked_outside: Listed<PathBytes>,
     /// Objects of neither the human nor the agent, left alone.
@@ -93,7 +98,10 @@ impl Report {
     }
 
     pub(super) fn lack(&mut self, why: Why, path: impl FnOnce() -> PathBytes) {
-        self.lacking.push(|| Finding { path: path(), why });
+        match why {
+            Why::Gone => self.gone += 1,
+            why => self.lacking.push(|| Finding { path: path(), why }),
+        }
     }
 
     pub(super) fn merge(&mut self, other: Self) {
@@ -102,6 +110,7 @@ impl Report {
         self.already += other.already;
         self.recorded += other.recorded;
         self.copied += other.copied;
+        self.gone += other.gone;
         self.agent_owned += other.agent_owned;
         self.agent_owned_lacking += other.agent_owned_lacking;
         self.human_owned += other.human_owned;

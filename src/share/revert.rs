@@ -3,6 +3,9 @@
 //! Without a record it removes our entries and leaves the mode that was there before; objects that inherited our entries
 //! lose them the same way. With a record the recorded ACL comes back, where what is there is still what we made of it:
 //! on the same object, pinned by a descriptor.
+//!
+//! A party whose entries go first closes its directories to the other. So the human's pass comes first; what the agent owns
+//! is then handed over by root, and a second pass of the human takes the entries off that.
 
 use super::entries::{Ours, grant, grant_default, restore, strip};
 use super::grant::{Groups, pin};
@@ -12,7 +15,7 @@ use super::walk::{Local, Pass, Spot, foreign, refused, walk};
 use super::xattr::{Calls, Target};
 use super::{Job, ShareError, Sink};
 use crate::formats::posix_acl::{ACCESS, Acl, DEFAULT, Tag};
-use crate::host::dir::{Dir, Meta, PathBytes};
+use crate::host::dir::{Dir, Meta, PathBytes, Place};
 use crate::model::Uid;
 use std::ffi::CStr;
 use std::os::fd::AsFd;
@@ -43,7 +46,7 @@ pub(super) fn run(
     sink: &dyn Sink,
 ) -> Result<Report, ShareError> {
     let root = super::open(&job.root)?;
-    let pass = Revert { job, owner, calls: Calls::probe(&root), record, groups: Groups::mine() };
+    let pass = Revert { job, owner, calls: Calls::probe(&root)?, record, groups: Groups::mine() };
     let mut local = walk(&root, job, sink, &pass)?;
     for path in record.unused(&local.found) {
         local.report.record_unused.push(|| path);
@@ -65,9 +68,9 @@ impl Pass for Revert<'_> {
         self.finish(&mut local.report, self.object(target, meta, None), meta, || spot.path());
     }
 
-    fn leave(&self, local: &mut Local, dir: &Dir, path: &[u8]) -> Result<(), ShareError> {
+    fn leave(&self, local: &mut Local, dir: &Dir, above: &Place) -> Result<(), ShareError> {
         for name in std::mem::take(&mut local.deferred) {
-            let spot = Spot { dir, above: path, name: &name };
+            let spot = Spot { dir, above, name: &name };
             match pin(dir, &name) {
                 Ok((pin, meta)) if meta.uid == self.owner => {
                     let done = self.record.of(pin.as_fd(), &meta).map_err(refused).and_then(|prior| {
@@ -150,7 +153,7 @@ impl Revert<'_> {
     ) {
         match done {
             Ok(Done::Nothing) => return report.already += 1,
-            Ok(_) if meta.mode & 0o2000 != 0 && !self.groups.contain(meta.gid) => {
+            Ok(_) if self.groups.cost_set_group_id(meta) => {
                 report.changed += 1;
                 return report.lack(Why::SetGroupId, path);
             }

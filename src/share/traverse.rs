@@ -56,7 +56,7 @@ impl<'a> Parent<'a> {
         if meta.uid != owner {
             return Err(ShareError::NotOwned { path: path.clone(), found: meta.uid, owner });
         }
-        let calls = Calls::probe(&dir);
+        let calls = Calls::probe(&dir)?;
         let bytes =
             calls.get(Target::Name(dir.as_fd(), c"."), ACCESS).map_err(ShareError::call("getxattr", path))?;
         let acl = match bytes {
@@ -76,7 +76,7 @@ impl<'a> Parent<'a> {
     }
 
     fn set(&self, bytes: &[u8]) -> Result<(), ShareError> {
-        if self.meta.mode & 0o2000 != 0 && !Groups::mine().contain(self.meta.gid) {
+        if Groups::mine().cost_set_group_id(&self.meta) {
             return Err(ShareError::SetGroupId(self.path.clone()));
         }
         let target = Target::Name(self.dir.as_fd(), c".");

@@ -1,12 +1,12 @@
 //! Walks a tree with several threads.
 //!
-//! Work is a list of directory paths below the root. Each is opened from the root's descriptor by openat2(2), which never
-//! leaves the tree, so each thread holds one descriptor, however deep or wide the tree is. A directory that was swapped
-//! for another between listing and opening is told by its inode number.
+//! Work is a list of places below the root. Each is opened from the root's descriptor, or that of a directory on the way,
+//! by openat2(2), which never leads up, aside or through a link; so few descriptors are open, however deep or wide the
+//! tree is. A directory that was swapped for another between listing and opening is told by its inode number.
 
 use super::report::{Report, Why};
 use super::{Job, ShareError, Sink};
-use crate::host::dir::{Dir, Listing, Meta, PathBytes, listing};
+use crate::host::dir::{Dir, Listing, Meta, PathBytes, Place, listing};
 use crate::model::Uid;
 use rustix::fs::FileType;
 use rustix::io::Errno;
@@ -21,15 +21,28 @@ use std::thread;
 pub(super) struct Spot<'a> {
     /// The directory that holds it.
     pub(super) dir: &'a Dir,
-    /// The directory's path below the root.
-    pub(super) above: &'a [u8],
+    /// Where the directory is.
+    pub(super) above: &'a Place,
     /// Its name; `.` for the root.
     pub(super) name: &'a CStr,
 }
 
 impl Spot<'_> {
     pub(super) fn path(self) -> PathBytes {
-        PathBytes::joined(self.above, self.name.to_bytes())
+        self.above.path_of(self.name)
+    }
+}
+
+/// A name of a file which has more than one.
+pub(super) struct Link {
+    pub(super) inode: u64,
+    pub(super) above: Place,
+    pub(super) name: CString,
+}
+
+impl Link {
+    pub(super) fn path(&self) -> PathBytes {
+        self.above.path_of(&self.name)
     }
 }
 
@@ -38,7 +51,7 @@ impl Spot<'_> {
 pub(super) struct Local {
     pub(super) report: Report,
     /// Files with more than one link, for later.
-    pub(super) links: Vec<(PathBytes, Meta)>,
+    pub(super) links: Vec<Link>,
     /// Names in the directory at hand which need more than a look.
     pub(super) deferred: Vec<CString>,
     /// Inode numbers of recorded objects that were found.
@@ -59,12 +72,12 @@ pub(super) trait Pass: Sync {
     fn visit(&self, local: &mut Local, spot: Spot<'_>, meta: &Meta);
 
     /// Works off `local.deferred`, once all of a directory has been visited.
-    fn leave(&self, local: &mut Local, dir: &Dir, path: &[u8]) -> Result<(), ShareError>;
+    fn leave(&self, local: &mut Local, dir: &Dir, above: &Place) -> Result<(), ShareError>;
 }
 
 /// A directory that waits.
 struct Waiting {
-    path: PathBytes,
+    place: Place,
     inode: u64,
 }
 
@@ -89,14 +102,16 @@ struct Walk<'a, P> {
 pub(super) fn walk(root: &Dir, job: &Job, sink: &dyn Sink, pass: &impl Pass) -> Result<Local, ShareError> {
     let meta = root.meta().map_err(|errno| ShareError::call("fstat", &job.root)(errno.into()))?;
     let mut all = Local::default();
-    pass.visit(&mut all, Spot { dir: root, above: b"", name: c"." }, &meta);
-    pass.leave(&mut all, root, b"")?;
-    let waiting = vec![Waiting { path: PathBytes::default(), inode: meta.ino }];
+    let place = Place::root();
+    pass.visit(&mut all, Spot { dir: root, above: &place, name: c"." }, &meta);
+    pass.leave(&mut all, root, &place)?;
+    let waiting = vec![Waiting { place, inode: meta.ino }];
     let queue = Mutex::new(Queue { waiting, ..Queue::default() });
     let objects = AtomicU64::new(1);
     let walk = Walk { root, dev: meta.dev, pass, sink, objects, queue, more: Condvar::new() };
     let joined: Vec<_> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..job.threads.clamp(1, 64)).map(|_| scope.spawn(|| walk.work())).collect();
+        let threads: Vec<_> =
+            (0..job.threads.clamp(1, super::MOST_THREADS)).map(|_| scope.spawn(|| walk.work())).collect();
         threads.into_iter().map(thread::ScopedJoinHandle::join).collect()
     });
     for local in joined {
@@ -153,21 +168,21 @@ impl<P: Pass> Walk<'_, P> {
         waiting: &Waiting,
     ) -> Result<Vec<Waiting>, ShareError> {
         let mut below = Vec::new();
-        let path = &waiting.path;
+        let place = &waiting.place;
         let Some(dir) = self.open(local, waiting) else { return Ok(below) };
         let before = local.report.objects;
         let listed = dir.each(buffer, |name, kind| {
             if kind == FileType::Symlink {
                 return;
             }
-            let spot = Spot { dir: &dir, above: path.as_bytes(), name };
+            let spot = Spot { dir: &dir, above: place, name };
             match dir.meta_at(name) {
                 Ok(meta) if meta.kind == FileType::Symlink => {}
                 Ok(meta) if meta.dev != self.dev => local.report.other_device.push(|| spot.path()),
                 Ok(meta) => {
                     self.pass.visit(local, spot, &meta);
                     if meta.is_dir() {
-                        below.push(Waiting { path: spot.path(), inode: meta.ino });
+                        below.push(Waiting { place: place.child(name), inode: meta.ino });
                     }
                 }
                 Err(Errno::NOENT) => {}
@@ -175,24 +190,24 @@ impl<P: Pass> Walk<'_, P> {
             }
         });
         if let Err(errno) = listed {
-            local.report.lack(refused(errno), || path.clone());
+            local.report.lack(refused(errno), || place.path());
         }
-        self.pass.leave(local, &dir, path.as_bytes())?;
+        self.pass.leave(local, &dir, place)?;
         let new = local.report.objects - before;
         self.sink.progress(self.objects.fetch_add(new, Ordering::Relaxed) + new);
         Ok(below)
     }
 
     fn open(&self, local: &mut Local, waiting: &Waiting) -> Option<Dir> {
-        let opened = self.root.open_below(waiting.path.as_bytes());
+        let opened = waiting.place.open(self.root);
         let report = &mut local.report;
         match opened.and_then(|dir| Ok((dir.meta()?, dir))) {
             Ok((meta, dir)) if meta.ino == waiting.inode && meta.dev == self.dev => return Some(dir),
-            Ok(_) | Err(Errno::LOOP | Errno::NOTDIR) => report.lack(Why::Replaced, || waiting.path.clone()),
+            Ok(_) | Err(Errno::LOOP | Errno::NOTDIR) => report.lack(Why::Replaced, || waiting.place.path()),
             Err(Errno::NOENT) => {}
-            Err(Errno::XDEV) => report.other_device.push(|| waiting.path.clone()),
-            Err(Errno::ACCESS) => report.lack(Why::Unreadable, || waiting.path.clone()),
-            Err(errno) => report.lack(refused(errno), || waiting.path.clone()),
+            Err(Errno::XDEV) => report.other_device.push(|| waiting.place.path()),
+            Err(Errno::ACCESS) => report.lack(Why::Unreadable, || waiting.place.path()),
+            Err(errno) => report.lack(refused(errno), || waiting.place.path()),
         }
         None
     }
@@ -202,7 +217,7 @@ impl<P: Pass> Walk<'_, P> {
 pub(super) fn refused(error: impl Into<std::io::Error>) -> Why {
     let error = error.into();
     match Errno::from_io_error(&error) {
-        Some(Errno::NOENT) => Why::Replaced,
+        Some(Errno::NOENT) => Why::Gone,
         _ => Why::Refused(error.to_string()),
     }
 }

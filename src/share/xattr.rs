@@ -4,6 +4,7 @@
 //! Linux 6.13 has setxattrat(2) and its siblings. Older kernels get the path `/proc/self/fd/DIR/NAME` (the magic link
 //! of proc(5) leads to the open directory, whatever its path is by now) and the `l` form of the calls.
 
+use super::ShareError;
 use crate::formats::posix_acl::{ACCESS, DEFAULT};
 use crate::host::sys;
 use rustix::io::Errno;
@@ -36,14 +37,17 @@ const LARGEST: usize = 64 * 1024;
 
 impl Calls {
     /// Finds out by reading the ACL of a directory. Whatever the answer is about the ACL is left to later calls.
-    pub(super) fn probe(dir: impl AsFd) -> Self {
-        match sys::getxattrat(dir.as_fd(), c".", ACCESS, &mut [0; USUAL]) {
+    ///
+    /// Pinned objects always go through /proc, so without it there is no pass: its absence would look like theirs.
+    pub(super) fn probe(dir: impl AsFd) -> Result<Self, ShareError> {
+        rustix::fs::access("/proc/self/fd", rustix::fs::Access::EXISTS).map_err(|_| ShareError::NoProc)?;
+        Ok(match sys::getxattrat(dir.as_fd(), c".", ACCESS, &mut [0; USUAL]) {
             // Old seccomp filters answer `EPERM` for calls that they don't know.
             Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::NOSYS | Errno::PERM)) => {
                 Self::Proc
             }
             _ => Self::At,
-        }
+        })
     }
 
     /// The attribute's bytes; none where the object has no such ACL.
@@ -137,11 +141,15 @@ mod tests {
         let pin = dir.pin(c"file").unwrap();
         let name = Target::Name(dir.as_fd(), c"file");
         let mut acl = Acl::from_mode(0o640);
-        let ways = [(Calls::probe(&dir), name), (Calls::Proc, name), (Calls::Proc, Target::Pin(pin.as_fd()))];
+        let ways = [
+            (Calls::probe(&dir).unwrap(), name),
+            (Calls::Proc, name),
+            (Calls::Proc, Target::Pin(pin.as_fd())),
+        ];
         for (id, (calls, target)) in (61001..).zip(ways) {
             acl = grant(&acl, &[user(Uid(id), Perm::READ)]);
             calls.set(target, ACCESS, &acl.render()).unwrap();
-            for (calls, target) in [(Calls::probe(&dir), name), (Calls::Proc, name)] {
+            for (calls, target) in [(Calls::probe(&dir).unwrap(), name), (Calls::Proc, name)] {
                 assert_eq!(calls.get(target, ACCESS).unwrap(), Some(acl.render()));
             }
             let link = calls.get(Target::Name(dir.as_fd(), c"link"), ACCESS).unwrap_err();

@@ -1,7 +1,7 @@
 //! Gives what one account owns in a tree to another. Run as root over a tree which the first account shaped and may still
 //! be changing, so each object is pinned by a descriptor, judged there and changed there: no name is looked up twice.
 
-use super::{Dir, DirError, Listed, Meta, PathBytes, listing};
+use super::{Dir, DirError, Listed, Meta, PathBytes, Place, listing};
 use crate::model::{Gid, Uid};
 use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
@@ -35,36 +35,36 @@ pub fn hand_over(root: &Dir, from: Uid, to: Uid, group: Gid) -> Result<HandOverR
     let owner = (rustix::fs::Uid::from_raw(to.0), rustix::fs::Gid::from_raw(group.0));
     let mut work = HandOver { from, owner, dev: meta.dev, report: HandOverReport::default() };
     let mut buffer = listing();
-    let mut pending = vec![PathBytes::default()];
-    while let Some(path) = pending.pop() {
-        let dir = match root.open_below(path.as_bytes()) {
+    let mut pending = vec![Place::root()];
+    while let Some(place) = pending.pop() {
+        let dir = match place.open(root) {
             Ok(dir) => dir,
             Err(Errno::XDEV) => continue, // listed as an object already
             Err(_) => {
-                work.report.failed.push(|| path);
+                work.report.failed.push(|| place.path());
                 continue;
             }
         };
         let mut inside = Vec::<CString>::new();
         let listed = dir.each(&mut buffer, |name, kind| {
-            work.object(&dir, path.as_bytes(), name);
+            work.object(&dir, &place, name);
             if matches!(kind, FileType::Directory | FileType::Unknown) {
                 inside.push(name.to_owned());
             }
         });
         if listed.is_err() {
-            work.report.failed.push(|| path.clone());
+            work.report.failed.push(|| place.path());
         }
         inside.retain(|name| dir.meta_at(name).is_ok_and(|meta| meta.is_dir()));
-        pending.extend(inside.iter().map(|name| PathBytes::joined(path.as_bytes(), name.to_bytes())));
+        pending.extend(inside.iter().map(|name| place.child(name)));
     }
-    work.object(root, b"", c".");
+    work.object(root, &Place::root(), c".");
     Ok(work.report)
 }
 
 impl HandOver {
-    fn object(&mut self, dir: &Dir, path: &[u8], name: &CStr) {
-        let listed = || PathBytes::joined(path, name.to_bytes());
+    fn object(&mut self, dir: &Dir, place: &Place, name: &CStr) {
+        let listed = || place.path_of(name);
         let pin = match dir.pin(name) {
             Ok(pin) => pin,
             Err(Errno::XDEV) => return self.report.other_device.push(listed),

@@ -24,19 +24,6 @@ impl PathBytes {
     pub fn to_path(&self) -> PathBuf {
         OsStr::from_bytes(&self.0).into()
     }
-
-    /// The path of `name` in the directory `dir`, which is empty for the top.
-    pub fn joined(dir: &[u8], name: &[u8]) -> Self {
-        if dir.is_empty() { Self(name.to_vec()) } else { Self([dir, b"/", name].concat()) }
-    }
-
-    /// The directory that holds it, empty for the top, and the last name.
-    pub fn split(&self) -> (&[u8], &[u8]) {
-        match self.0.iter().rposition(|b| *b == b'/') {
-            Some(at) => (&self.0[..at], &self.0[at + 1..]),
-            None => (b"", &self.0),
-        }
-    }
 }
 
 impl From<&[u8]> for PathBytes {
