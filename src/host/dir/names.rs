@@ -5,7 +5,7 @@ use std::{ffi::OsStr, fmt, os::unix::ffi::OsStrExt, path::PathBuf};
 
 /// A path or name as bytes. As text, and in JSON, a backslash is doubled and every byte that is not part of a printable
 /// UTF-8 character is `\xNN`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PathBytes(Vec<u8>);
 
@@ -47,6 +47,12 @@ impl fmt::Display for PathBytes {
             chunk.invalid().iter().try_for_each(|b| write!(f, r"\x{b:02x}"))?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for PathBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{self}`")
     }
 }
 
