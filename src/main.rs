@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! The program: `enter` and all other commands part ways here, for `enter` is on the path of every launch and must start
 //! at once.
 
@@ -15,6 +14,3 @@ fn main() -> std::process::ExitCode {
 fn main() -> std::process::ExitCode {
     std::process::ExitCode::from(125)
 }
-=======
-fn main(){}
->>>>>>> share

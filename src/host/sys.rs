@@ -23,7 +23,8 @@ pub fn join_new_session_keyring() -> io::Result<()> {
 /// Marks every descriptor from `first` on close-on-exec (`close_range(2)`); on old kernels answers `ENOSYS`.
 pub fn close_on_exec_from(first: u32) -> io::Result<()> {
     // SAFETY: only flags of our own descriptors change; none is closed under somebody who uses it.
-    checked(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) }).map(drop)
+    checked(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) })
+        .map(drop)
 }
 
 /// `struct xattr_args` of setxattrat(2) and getxattrat(2).
@@ -40,17 +41,12 @@ const SYS_REMOVEXATTRAT: libc::c_long = 466;
 
 /// Sets an extended attribute of `name` in the directory `dir`, or of `dir` itself where `name` is empty; a symbolic
 /// link is never followed. Linux 6.13; older kernels answer `ENOSYS`.
-<<<<<<< HEAD
 pub fn setxattrat(
     dir: std::os::fd::BorrowedFd<'_>,
     name: &CStr,
     attribute: &CStr,
     value: &[u8],
 ) -> io::Result<()> {
-=======
-#[cfg(target_os = "linux")]
-pub fn setxattrat(dir: std::os::fd::BorrowedFd<'_>, name: &CStr, attribute: &CStr, value: &[u8]) -> io::Result<()> {
->>>>>>> share
     use std::os::fd::AsRawFd;
     let size = u32::try_from(value.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
     let args = XattrArgs { value: value.as_ptr() as u64, size, flags: 0 };

@@ -21,7 +21,9 @@ pub enum NameError {
     #[error("`{0}` is longer than 31 characters")]
     TooLong(String),
     /// A character that useradd(8) would refuse.
-    #[error("`{0}` is not a login name: lower case letters, digits, `_` and `-` only, and a letter or `_` first")]
+    #[error(
+        "`{0}` is not a login name: lower case letters, digits, `_` and `-` only, and a letter or `_` first"
+    )]
     Form(String),
 }
 

@@ -148,7 +148,9 @@ impl From<Vec<PortRange>> for PortSet {
         let mut merged: Vec<PortRange> = Vec::with_capacity(ranges.len());
         for range in ranges {
             match merged.last_mut() {
-                Some(last) if last.protocol == range.protocol && range.first <= last.last.saturating_add(1) => {
+                Some(last)
+                    if last.protocol == range.protocol && range.first <= last.last.saturating_add(1) =>
+                {
                     last.last = last.last.max(range.last);
                 }
                 _ => merged.push(range),

@@ -68,7 +68,8 @@ impl AbsPath {
 
     /// Whether `self` is `dir` or lies below it.
     pub fn is_within(&self, dir: &Self) -> bool {
-        dir.0 == "/" || self.0.strip_prefix(&dir.0).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        dir.0 == "/"
+            || self.0.strip_prefix(&dir.0).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
     /// The path with one more component, or several parted by slashes.
