@@ -257,6 +257,7 @@ mod tests {
             gid: Gid(1000),
             home: "/home/ann".into(),
             gecos: String::new(),
+            shell: "/bin/sh".into(),
         };
         Facts { humans: [("ann".into(), ann)].into(), uids: [999].into(), ..Facts::default() }
     }

@@ -7,6 +7,7 @@ import errno
 import select
 import socket
 import sys
+import time
 
 PATIENCE = 2
 
@@ -45,6 +46,28 @@ def tcp(address, port, protocol=0):
 
 def mptcp(address, port):
     return tcp(address, port, 262)
+
+
+def burst(address, port):
+    """Many calls at once, more than a short backlog takes."""
+    calls = [socket.socket(family(address), socket.SOCK_STREAM) for _ in range(12)]
+    for s in calls:
+        s.setblocking(False)
+        s.connect_ex((address, int(port)))
+    answers = 0
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        for s in calls:
+            try:
+                s.send(b"hello")
+            except OSError:
+                pass
+            try:
+                answers += len(s.recv(100))
+            except OSError:
+                pass
+        time.sleep(0.05)
+    return "open" if answers else "silence"
 
 
 def fastopen(address, port):
