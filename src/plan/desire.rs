@@ -97,7 +97,9 @@ pub fn desire(policy: &policy::Policy, name: &AccountName, facts: &Facts) -> Res
     }
     traverse.sort();
     traverse.dedup();
-    let sub_uids = facts.sub_uids.get(name.as_str()).cloned().unwrap_or_default();
+    let ranges =
+        [name.to_string(), uid.to_string()].into_iter().filter_map(|owner| facts.sub_uids.get(&owner));
+    let sub_uids = ranges.flatten().copied().collect();
     Ok(Desired {
         uid,
         gid,
