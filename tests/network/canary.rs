@@ -46,6 +46,30 @@ fn without_nft_a_rule_in_front_has_run_refuse() {
     }
 }
 
+/// A tunnel for one network, to which no other destination is routed.
+#[test]
+fn without_nft_a_rule_for_an_interface_off_the_way_has_run_refuse() {
+    let Some(world) = one_belt() else { return };
+    for line in [
+        "ip link add wg1 type veth peer name wg1far",
+        "ip link set wg1far up",
+        "ip link set wg1 up",
+        "ip addr add 10.77.0.1/24 dev wg1",
+        "ip addr add fd77::1/64 dev wg1 nodad",
+    ] {
+        world.root(line);
+    }
+    runs(&world);
+    for tool in TOOLS {
+        world.root(&format!("{tool} -I OUTPUT -o wg1 -j ACCEPT"));
+        let said = world.run(Who::Agent, &["/bin/true"]).fails_with(125);
+        assert!(said.contains("through wg1"), "{tool}: {said}");
+        assert!(world.drift().contains("`-A OUTPUT -o wg1 -j ACCEPT` stands at position 1"));
+        world.root(&format!("{tool} -D OUTPUT -o wg1 -j ACCEPT"));
+        runs(&world);
+    }
+}
+
 #[test]
 fn without_nft_a_flush_has_run_refuse() {
     let Some(world) = one_belt() else { return };
