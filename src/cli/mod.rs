@@ -94,6 +94,10 @@ enum Command {
 
 /// Reads the command line and does what it says.
 pub fn main(arguments: Vec<OsString>) -> ExitCode {
+    // A launch in its plain form does not wait for the whole command line to be built.
+    if let Some((global, run)) = run::plain(&arguments) {
+        return ended(run::run(&global, run), 125);
+    }
     if let Err(error) = invoker::clean_environment(&arguments) {
         printer::failure(&Failure::new(error));
         return ExitCode::from(125);
@@ -107,13 +111,17 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
     };
     printer::set_color(cli.global.color);
     let launches = matches!(cli.command, Command::Run(_) | Command::Shell(_));
-    match dispatch(cli) {
-        Ok(code) => code,
-        Err(failure) => {
-            printer::failure(&failure);
-            ExitCode::from(if launches { 125 } else { failure.code })
-        }
-    }
+    let result = dispatch(cli);
+    let code = result.as_ref().err().map_or(1, |failure| failure.code);
+    ended(result, if launches { 125 } else { code })
+}
+
+/// How the process ends; a failure is said, and ends it with `code`.
+fn ended(result: Result<ExitCode, Failure>, code: u8) -> ExitCode {
+    result.unwrap_or_else(|failure| {
+        printer::failure(&failure);
+        ExitCode::from(code)
+    })
 }
 
 fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {

@@ -36,7 +36,8 @@ pub fn sudo(account: &str) -> io::Result<Command> {
 pub fn run(agent: &AccountName, arguments: Vec<OsString>) -> io::Result<ExitCode> {
     let mut command = sudo(agent.as_str())?;
     command.arg("enter").args(arguments);
-    let passed_on = PASSED_ON.into_iter().filter(|signal| !is_ignored(*signal));
+    let ignored = ignored();
+    let passed_on = PASSED_ON.into_iter().filter(|signal| ignored & (1 << (*signal as i32 - 1)) == 0);
     let signals: SigSet = passed_on.chain([Signal::SIGCHLD]).collect();
     let mut before = SigSet::empty();
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&signals), Some(&mut before))?;
@@ -62,12 +63,11 @@ pub fn run(agent: &AccountName, arguments: Vec<OsString>) -> io::Result<ExitCode
     }
 }
 
-/// Whether the caller had a signal ignored, as shells do for background jobs: then it is no concern of ours.
-fn is_ignored(signal: Signal) -> bool {
+/// The signals that the caller had ignored, as shells do for background jobs, one bit each (proc(5), `SigIgn`).
+fn ignored() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
-    mask & (1 << (signal as i32 - 1)) != 0
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
 }
 
 /// Dies by the signal that the command died by, without a core of our own.
