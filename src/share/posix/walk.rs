@@ -4,10 +4,10 @@
 //! by openat2(2), which never leads up, aside or through a link; so few descriptors are open, however deep or wide the
 //! tree is. A directory that was swapped for another between listing and opening is told by its inode number.
 
-use super::report::{Report, Why};
 use super::{Job, ShareError, Sink};
 use crate::host::dir::{Dir, Listing, Meta, PathBytes, Place, listing};
 use crate::model::Uid;
+use crate::share::report::{Report, Why};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 use std::collections::HashSet;

@@ -7,13 +7,13 @@
 
 use super::entries::{grant, grant_default, holds, holds_default, is_ours};
 use super::record::Prior;
-use super::report::{Report, Why};
 use super::walk::{Link, Local, Pass, Spot, foreign, refused, walk};
 use super::xattr::{Calls, Target};
 use super::{Job, NoSink, ShareError, Sink, links};
 use crate::formats::posix_acl::{ACCESS, Acl, DEFAULT};
 use crate::host::dir::{Dir, Meta, PathBytes, Place};
 use crate::model::Uid;
+use crate::share::report::{Report, Why};
 use rustix::fs::FileType;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};

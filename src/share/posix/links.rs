@@ -5,10 +5,10 @@
 //! replaced by a copy where the job says so.
 
 use super::grant::{BATCH, Grant, Pinned, pin};
-use super::report::Why;
 use super::walk::{Link, Local, refused};
 use super::{ShareError, breaking};
 use crate::host::dir::{Dir, Meta};
+use crate::share::report::Why;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 use std::collections::BTreeMap;

@@ -10,13 +10,13 @@
 use super::entries::{Ours, grant, grant_default, restore, strip};
 use super::grant::{Groups, pin};
 use super::record::{AclBytes, Prior, PriorRecord};
-use super::report::{Report, Why};
 use super::walk::{Local, Pass, Spot, foreign, refused, walk};
 use super::xattr::{Calls, Target};
 use super::{Job, ShareError, Sink};
 use crate::formats::posix_acl::{ACCESS, Acl, DEFAULT, Tag};
 use crate::host::dir::{Dir, Meta, PathBytes, Place};
 use crate::model::Uid;
+use crate::share::report::{Report, Why};
 use std::ffi::CStr;
 use std::os::fd::AsFd;
 
