@@ -27,12 +27,7 @@ impl Human {
         assert!(name.starts_with("t_"));
         system(&["useradd", "--create-home", "--shell", "/bin/bash", name]);
         let uid = system(&["id", "-u", name]).parse().expect("a uid");
-        let human = Self {
-            name: name.into(),
-            home: Path::new("/home").join(name),
-            uid,
-            netns: netns.into(),
-        };
+        let human = Self { name: name.into(), home: Path::new("/home").join(name), uid, netns: netns.into() };
         fs::set_permissions(&human.home, std::os::unix::fs::PermissionsExt::from_mode(0o750))
             .expect("the home");
         human.make_dir("shop");
@@ -68,10 +63,10 @@ impl Human {
         path
     }
 
-    /// A command of this human's, in the namespace, in the project, with a plain environment. Its process is the one that
-    /// is started: nothing waits between it and the test.
+    /// A command of this human's, in the namespace, in the project, with a plain environment and no terminal. Its process
+    /// is the one that is started: nothing waits between it and the test.
     pub(crate) fn command<S: AsRef<OsStr>>(&self, argv: &[S]) -> Command {
-        self.command_behind(&[], argv)
+        self.command_behind(&["setsid"], argv)
     }
 
     fn command_behind<S: AsRef<OsStr>>(&self, before: &[&str], argv: &[S]) -> Command {

@@ -119,7 +119,8 @@ impl Machine {
         let human = &self.humans[human];
         let project = human.project();
         let project = project.to_str().expect("text");
-        self.agentuser(&["setup", "--yes", "--human", &human.name, "--agent", agent, "--project", project]).ok();
+        self.agentuser(&["setup", "--yes", "--human", &human.name, "--agent", agent, "--project", project])
+            .ok();
     }
 
     /// The first human.

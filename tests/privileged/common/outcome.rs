@@ -143,7 +143,8 @@ pub(crate) fn system(argv: &[impl AsRef<OsStr>]) -> String {
 /// Runs a program of the system as root, whatever comes of it.
 pub(crate) fn attempt(argv: &[&str]) {
     let mut command = Command::new(argv[0]);
-    let _ = command.args(&argv[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let _ =
+        command.args(&argv[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
 }
 
 /// Ends every process of an account of the tests' own, each by its id.

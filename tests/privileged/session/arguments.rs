@@ -91,7 +91,8 @@ fn directory_umask_and_locale_are_the_callers() {
             let line = format!("umask {umask}; exec \"$@\" sh -c umask");
             assert_eq!(way.sh(&machine, &line).ok().text(), format!("0{umask}"), "{way:?}");
         }
-        let line = r#"TERM=vt220 LANG=C LC_TIME=C NO_COLOR=1 exec "$@" sh -c 'echo $TERM $LANG $LC_TIME $NO_COLOR'"#;
+        let line =
+            r#"TERM=vt220 LANG=C LC_TIME=C NO_COLOR=1 exec "$@" sh -c 'echo $TERM $LANG $LC_TIME $NO_COLOR'"#;
         assert_eq!(way.sh(&machine, line).ok().text(), "vt220 C C 1", "{way:?}");
     }
 }

@@ -39,9 +39,16 @@ fn what_can_not_be_started_has_the_exit_codes_of_env() {
 #[test]
 fn death_by_a_signal_is_the_same_death() {
     let Some(machine) = Machine::set_up() else { return };
-    for (name, number) in
-        [("TERM", 15), ("KILL", 9), ("SEGV", 11), ("HUP", 1), ("INT", 2), ("QUIT", 3), ("ABRT", 6), ("PIPE", 13)]
-    {
+    for (name, number) in [
+        ("TERM", 15),
+        ("KILL", 9),
+        ("SEGV", 11),
+        ("HUP", 1),
+        ("INT", 2),
+        ("QUIT", 3),
+        ("ABRT", 6),
+        ("PIPE", 13),
+    ] {
         let outcome = same(&machine, &["sh", "-c", &format!("kill -{name} $$; sleep 60")], b"");
         assert_eq!(outcome.end(), (None, Some(number)), "{name}");
     }
@@ -61,7 +68,8 @@ fn a_background_child_survives() {
     for way in Way::BOTH {
         let line = "sleep 300 </dev/null >/dev/null 2>&1 & echo $!";
         let pid = way.run(&machine, &["sh", "-c", line], b"").ok().text();
-        let runs = || std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm == "sleep\n");
+        let runs =
+            || std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm == "sleep\n");
         assert!(runs(), "{way:?}");
         // Longer than sudo takes to go away.
         std::thread::sleep(std::time::Duration::from_millis(200));
