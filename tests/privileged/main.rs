@@ -7,4 +7,7 @@
 #![allow(clippy::print_stderr, reason = "why a test was skipped")]
 
 mod common;
+mod drift;
+mod lifecycle;
+mod policies;
 mod session;

@@ -90,11 +90,6 @@ impl Terminal {
         tcsetwinsize(self.keyboard.as_fd(), size).expect("a window");
     }
 
-    /// The process that was started.
-    pub(crate) fn pid(&self) -> i32 {
-        i32::try_from(self.child.id()).expect("a pid")
-    }
-
     /// Waits for the command's end.
     #[track_caller]
     pub(crate) fn wait(&mut self) -> ExitStatus {
