@@ -67,6 +67,7 @@ fn launch(global: &Global, place: &Place, command: Vec<OsString>) -> Result<Exit
         invoker::policy()?.ok_or_else(|| Failure::usage("nothing is set up").hint("agentuser setup"))?;
     let name = invoker::agent(&policy, global)?;
     let agent = &policy.agents[&name];
+    refuse_others(&name, agent)?;
     trust::check(Path::new(places::PROGRAM))?;
     let directory = directory(agent, place)?;
     put_in_force(&name, agent)?;
@@ -84,6 +85,15 @@ fn launch(global: &Global, place: &Place, command: Vec<OsString>) -> Result<Exit
     arguments.push("--".into());
     arguments.extend(command);
     Ok(relay::run(&name, arguments)?)
+}
+
+/// Says so before sudo asks for a password that would not help.
+fn refuse_others(name: &AccountName, agent: &Agent) -> Result<(), Failure> {
+    if invoker::is_root() || invoker::human().as_deref() == Some(agent.human.as_str()) {
+        return Ok(());
+    }
+    Err(Failure::new(anyhow::anyhow!("`{name}` is the agent of {}, and not yours", agent.human.as_str()))
+        .hint("agentuser setup, for an agent of your own"))
 }
 
 fn option(name: &str, value: &OsStr) -> OsString {

@@ -37,7 +37,7 @@ pub(crate) fn teardown(global: &Global, arguments: &Arguments) -> Result<ExitCod
         line.extend(global.quiet.then(|| "--quiet".into()));
         return invoker::raise(&line, ask::possible());
     }
-    let lock = Lock::take(PATIENCE, || printer::say("waiting for another agentuser to end …"))?;
+    let _lock = Lock::take(PATIENCE, || printer::say("waiting for another agentuser to end …"))?;
     let name = agent(global)?;
     let scope = Scope::Agent(name.clone());
     let receipt = Receipt::load(&scope, &System::new())?;
@@ -59,7 +59,6 @@ pub(crate) fn teardown(global: &Global, arguments: &Arguments) -> Result<ExitCod
     if others.is_empty() {
         engine::teardown(&Scope::Machine, &mut machine, &mut steps)?;
         drop(steps);
-        lock.discard();
     } else {
         drop(steps);
         leave_policy(&name, global.quiet)?;

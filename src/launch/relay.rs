@@ -77,8 +77,10 @@ fn die_by(signal: Signal) -> io::Result<ExitCode> {
         let _ = setrlimit(Resource::RLIMIT_CORE, 0, hard);
     }
     sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&SigSet::all()), None)?;
+    // SIGKILL has no other action, and says so.
+    let _ = crate::host::sys::restore_default_action(signal as i32);
     nix::sys::signal::raise(signal)?;
-    // Only a signal that is ignored, or whose default is not to end a process, leads here.
+    // Only a signal whose default is not to end a process leads here.
     Ok(ExitCode::from(u8::try_from(128 + signal as i32).unwrap_or(125)))
 }
 
