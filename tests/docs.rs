@@ -1,5 +1,7 @@
 //! Documents that make claims about the code are held to it.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::{collections::BTreeSet, fs};
 
 fn sources(dir: &str) -> String {
@@ -19,8 +21,11 @@ fn sources(dir: &str) -> String {
 #[test]
 fn every_bypass_has_its_row_and_its_test() {
     let table = fs::read_to_string("docs/bypasses.md").unwrap();
-    let rows: Vec<Vec<&str>> =
-        table.lines().filter(|line| line.starts_with("| B")).map(|line| line.split('|').map(str::trim).collect()).collect();
+    let rows: Vec<Vec<&str>> = table
+        .lines()
+        .filter(|line| line.starts_with("| B"))
+        .map(|line| line.split('|').map(str::trim).collect())
+        .collect();
     let ids: Vec<_> = rows.iter().map(|row| row[1].to_owned()).collect();
     let wanted: Vec<_> = (1..=32).map(|n| format!("B{n:02}")).collect();
     assert_eq!(ids, wanted);
@@ -55,11 +60,55 @@ fn every_dependency_is_explained() {
 #[test]
 fn imports_point_one_way() {
     let forbidden: [(&str, &[&str]); 5] = [
-        ("src/model", &["crate::cli", "crate::engine", "crate::host", "crate::plan", "crate::policy", "crate::step", "std::fs"]),
-        ("src/formats", &["crate::cli", "crate::engine", "crate::host", "crate::plan", "crate::policy", "crate::step", "std::fs"]),
-        ("src/policy", &["crate::cli", "crate::engine", "crate::host", "crate::plan", "crate::step", "std::fs", "std::env"]),
+        (
+            "src/model",
+            &[
+                "crate::cli",
+                "crate::engine",
+                "crate::host",
+                "crate::plan",
+                "crate::policy",
+                "crate::step",
+                "std::fs",
+            ],
+        ),
+        (
+            "src/formats",
+            &[
+                "crate::cli",
+                "crate::engine",
+                "crate::host",
+                "crate::plan",
+                "crate::policy",
+                "crate::step",
+                "std::fs",
+            ],
+        ),
+        (
+            "src/policy",
+            &[
+                "crate::cli",
+                "crate::engine",
+                "crate::host",
+                "crate::plan",
+                "crate::step",
+                "std::fs",
+                "std::env",
+            ],
+        ),
         ("src/plan", &["crate::cli", "crate::launch", "std::fs", "std::env", "std::process"]),
-        ("src/step", &["crate::cli", "crate::engine", "crate::launch", "crate::plan", "crate::policy", "std::fs", "std::env"]),
+        (
+            "src/step",
+            &[
+                "crate::cli",
+                "crate::engine",
+                "crate::launch",
+                "crate::plan",
+                "crate::policy",
+                "std::fs",
+                "std::env",
+            ],
+        ),
     ];
     for (dir, names) in forbidden {
         let text = sources(dir);
@@ -74,7 +123,10 @@ fn imports_point_one_way() {
 fn every_option_is_in_the_readme() {
     let readme = fs::read_to_string("README.md").unwrap();
     for command in ["setup", "run", "shell", "status", "share", "unshare", "teardown"] {
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_agentuser")).args([command, "--help"]).output().unwrap();
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_agentuser"))
+            .args([command, "--help"])
+            .output()
+            .unwrap();
         let help = String::from_utf8(output.stdout).unwrap();
         assert!(readme.contains(command), "{command}");
         let options: BTreeSet<_> = help

@@ -1,6 +1,8 @@
 //! Policies to plans: each good policy that asks for nothing unbuilt, on one made-up machine, as text. The same on every
 //! platform, for planning is pure.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use agentuser::{
     model::{
         AbsPath, AccountName, Gid, IdRange, Uid,
@@ -72,7 +74,8 @@ fn shown(policy: &Policy, name: &AccountName) -> String {
 
 #[test]
 fn of_good_policies() {
-    let mut files: Vec<_> = std::fs::read_dir("tests/fixtures/policies/good").unwrap().map(|file| file.unwrap().path()).collect();
+    let mut files: Vec<_> =
+        std::fs::read_dir("tests/fixtures/policies/good").unwrap().map(|file| file.unwrap().path()).collect();
     files.sort();
     let mut text = String::new();
     for file in files {
@@ -96,7 +99,11 @@ fn example_rules_are_current() {
     let policy = policy::parse(include_str!("../iptables/example/policy.yaml"), "policy.yaml").unwrap();
     let name = "agent".parse().unwrap();
     let firewall = plan::desire(&policy, &name, &facts(&policy)).unwrap().firewall;
-    let jumps: String = iptables::jumps(&firewall).iter().map(|rule| format!("-A OUTPUT {rule}\n")).collect::<Vec<_>>().concat();
+    let jumps: String = iptables::jumps(&firewall)
+        .iter()
+        .map(|rule| format!("-A OUTPUT {rule}\n"))
+        .collect::<Vec<_>>()
+        .concat();
     for (file, text) in [
         ("sets.ipset", ipset::render(&ipset::sets(&firewall))),
         ("filter-v4.rules", iptables::render(&firewall, Family::V4)),
@@ -108,6 +115,10 @@ fn example_rules_are_current() {
         if std::env::var_os("UPDATE_EXAMPLES").is_some() {
             std::fs::write(&path, &text).unwrap();
         }
-        assert_eq!(std::fs::read_to_string(&path).unwrap_or_default(), text, "UPDATE_EXAMPLES=1 writes {path}");
+        assert_eq!(
+            std::fs::read_to_string(&path).unwrap_or_default(),
+            text,
+            "UPDATE_EXAMPLES=1 writes {path}"
+        );
     }
 }
