@@ -152,8 +152,9 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
 
 /// An existing directory, as a path without links.
 fn existing_directory(path: &PathBuf) -> Result<crate::model::AbsPath, Failure> {
-    let real = std::fs::canonicalize(path)
-        .map_err(|error| Failure::new(anyhow::anyhow!("`{}`: {error}", path.display())))?;
+    let real = std::fs::canonicalize(path).map_err(|error| {
+        Failure::usage(format!("`{}`: {error}", path.display())).hint("name a directory that is there")
+    })?;
     let text = real.into_os_string().into_string();
     let text =
         text.map_err(|path| Failure::new(anyhow::anyhow!("`{}` is not valid text", path.display())))?;

@@ -84,7 +84,7 @@ fn launch(global: &Global, place: &Place, command: Vec<OsString>) -> Result<Exit
     }
     arguments.push("--".into());
     arguments.extend(command);
-    Ok(relay::run(&name, arguments)?)
+    relay::run(&name, arguments).map_err(|error| Failure::new(error).hint("agentuser status"))
 }
 
 /// Says so before sudo asks for a password that would not help.

@@ -64,6 +64,19 @@ impl Line {
     }
 }
 
+impl Line {
+    /// A policy that can't be planned, such as one with a project that is gone: nothing else can be told of the agent.
+    fn unmet(name: &AccountName, failure: &Failure) -> Self {
+        Self {
+            id: format!("policy:{name}"),
+            layer: Layer::Program,
+            title: format!("what the policy says of {name}"),
+            state: State::Unknown,
+            differences: vec![failure.error.to_string()],
+        }
+    }
+}
+
 /// One agent, for a reader.
 #[derive(Debug, Serialize)]
 struct AgentStatus {
@@ -136,7 +149,14 @@ fn names(situation: &Situation, global: &Global) -> Result<Vec<AccountName>, Fai
 
 fn look_at(name: &AccountName, situation: &Situation, machine: &System) -> Result<AgentStatus, Failure> {
     let human = situation.policy.agents[name].human.as_str().to_owned();
-    let plans = [situation.machine_plan(), situation.agent_plan(name)?];
+    let plan = match situation.agent_plan(name) {
+        Ok(plan) => plan,
+        Err(failure) => {
+            let steps = vec![Line::unmet(name, &failure)];
+            return Ok(AgentStatus { agent: name.clone(), human, in_force: false, steps });
+        }
+    };
+    let plans = [situation.machine_plan(), plan];
     let mut steps = Vec::new();
     if invoker::is_root() {
         for plan in &plans {

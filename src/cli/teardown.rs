@@ -38,7 +38,7 @@ pub(crate) fn teardown(global: &Global, arguments: &Arguments) -> Result<ExitCod
         return invoker::raise(&line, ask::possible());
     }
     let _lock = Lock::take(PATIENCE, || printer::say("waiting for another agentuser to end …"))?;
-    let name = agent(global)?;
+    let Some(name) = agent(global)? else { return finish(global.quiet) };
     let scope = Scope::Agent(name.clone());
     let receipt = Receipt::load(&scope, &System::new())?;
     let keep = arguments.keep_home.as_ref().map(|dir| keep_target(dir, &receipt)).transpose()?;
@@ -58,7 +58,6 @@ pub(crate) fn teardown(global: &Global, arguments: &Arguments) -> Result<ExitCod
     let others = situation::agents_set_up(&machine)?;
     if others.is_empty() {
         engine::teardown(&Scope::Machine, &mut machine, &mut steps)?;
-        drop(steps);
     } else {
         drop(steps);
         leave_policy(&name, global.quiet)?;
@@ -69,21 +68,35 @@ pub(crate) fn teardown(global: &Global, arguments: &Arguments) -> Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
-/// The agent to tear down; it need not be in the policy any more.
-fn agent(global: &Global) -> Result<AccountName, Failure> {
+/// Takes back what all agents share where no agent is left: a setup was cut short before its first one, or a teardown
+/// after its last.
+fn finish(quiet: bool) -> Result<ExitCode, Failure> {
+    let mut steps = Steps::new(quiet);
+    engine::teardown(&Scope::Machine, &mut System::new(), &mut steps)?;
+    drop(steps);
+    if !quiet {
+        printer::data("No agent was left; what they shared is gone.");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The agent to tear down; it need not be in the policy any more. None where only what agents share is left.
+fn agent(global: &Global) -> Result<Option<AccountName>, Failure> {
     let set_up = situation::agents_set_up(&System::new())?;
     let no = |name: &AccountName| {
         Failure::usage(format!("no receipt tells of an agent `{name}`")).hint("agentuser status")
     };
+    let begun = System::new().directory(&places::fixed(places::STATE))?.is_some();
     match (&global.agent, &set_up[..]) {
-        (Some(name), _) if set_up.contains(name) => Ok(name.clone()),
+        (Some(name), _) if set_up.contains(name) => Ok(Some(name.clone())),
+        (_, []) if begun => Ok(None),
         (Some(name), _) => Err(no(name)),
         (None, []) => Err(Failure::usage("nothing is set up")),
-        (None, [only]) => Ok(only.clone()),
+        (None, [only]) => Ok(Some(only.clone())),
         (None, _) => {
             let (_, policy) = invoker::policy()?.unwrap_or_default();
             let name = invoker::agent(&policy, global)?;
-            if set_up.contains(&name) { Ok(name) } else { Err(no(&name)) }
+            if set_up.contains(&name) { Ok(Some(name)) } else { Err(no(&name)) }
         }
     }
 }

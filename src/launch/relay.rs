@@ -14,7 +14,7 @@ use nix::sys::{
 use std::{
     ffi::OsString,
     fs, io,
-    process::{Command, ExitCode},
+    process::{Command, ExitCode, Stdio},
     time::{Duration, Instant},
 };
 
@@ -48,6 +48,9 @@ pub fn run(agent: &AccountName, arguments: Vec<OsString>) -> io::Result<ExitCode
         let number = i32::try_from(info.ssi_signo).unwrap_or_default();
         if number == Signal::SIGCHLD as i32 {
             match waitpid(child, Some(WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED))? {
+                WaitStatus::Exited(_, 1) if !may_enter(agent) => {
+                    return Err(io::Error::other(format!("sudo does not let you become {agent}")));
+                }
                 WaitStatus::Exited(_, code) => return Ok(ExitCode::from(u8::try_from(code).unwrap_or(125))),
                 WaitStatus::Signaled(_, signal, _) => return die_by(signal),
                 WaitStatus::Stopped(..) => {
@@ -61,6 +64,16 @@ pub fn run(agent: &AccountName, arguments: Vec<OsString>) -> io::Result<ExitCode
             pass_on(agent, child.as_raw(), number);
         }
     }
+}
+
+/// Whether sudo lets the caller in. It ends with 1 where it does not, as many commands do; only then is it asked.
+fn may_enter(agent: &AccountName) -> bool {
+    let Some(sudo) = Program::Sudo.path() else { return false };
+    let mut ask = Command::new(sudo);
+    ask.args(["-n", "-l", "-u", agent.as_str(), "--", places::PROGRAM, "enter", "--"]);
+    ask.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    // What can't be asked is not taken for a refusal: the command's own status stands.
+    ask.status().map_or(true, |status| status.success())
 }
 
 /// The signals that the caller had ignored, as shells do for background jobs, one bit each (proc(5), `SigIgn`).

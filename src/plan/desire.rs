@@ -4,7 +4,7 @@ use crate::{
     model::{
         AbsPath, AccountName, Gid, PortSet, Uid,
         desired::{Access, Desired, Destinations, Firewall, Inbound, Owner, SharedDir},
-        facts::Facts,
+        facts::{Facts, marker},
     },
     policy,
 };
@@ -78,7 +78,10 @@ pub fn desire(policy: &policy::Policy, name: &AccountName, facts: &Facts) -> Res
         return Err(DesireError::Reserved(name.clone()));
     }
     let human = owner(agent.human.as_str(), name, facts)?;
-    let (uid, gid, marker) = ids(name, &human.name, facts)?;
+    // Agents of one policy are planned before any of them is made: each passes over the ids of those before it.
+    let before =
+        policy.agents.keys().filter(|other| *other < name && !facts.agents.contains_key(*other)).count();
+    let (uid, gid, marker) = ids(name, &human.name, before, facts)?;
     for group in &agent.groups {
         if !facts.groups.contains(group) {
             return Err(DesireError::NoGroup { agent: name.clone(), group: group.clone() });
@@ -126,9 +129,14 @@ fn owner(human: &str, agent: &AccountName, facts: &Facts) -> Result<Owner, Desir
     Ok(Owner { name: person.name.clone(), uid: person.uid, gid: person.gid, home })
 }
 
-/// The ids and the marker of an agent that is set up already, or new ones: the highest id that is free as both uid and
-/// gid, as useradd(8) picks for system accounts.
-fn ids(name: &AccountName, human: &str, facts: &Facts) -> Result<(Uid, Gid, String), DesireError> {
+/// The ids and the marker of an agent that is set up already, or new ones: the highest id but `before` ones that is free
+/// as both uid and gid, as useradd(8) picks for system accounts.
+fn ids(
+    name: &AccountName,
+    human: &str,
+    before: usize,
+    facts: &Facts,
+) -> Result<(Uid, Gid, String), DesireError> {
     if let Some(known) = facts.agents.get(name) {
         return Ok((known.uid, known.gid, known.marker.clone()));
     }
@@ -137,10 +145,10 @@ fn ids(name: &AccountName, human: &str, facts: &Facts) -> Result<(Uid, Gid, Stri
     let free = |id: &u32| !facts.uids.contains(id) && !facts.gids.contains(id) && !known(id);
     let id = (range.first..=range.last)
         .rev()
-        .find(free)
+        .filter(free)
+        .nth(before)
         .ok_or_else(|| DesireError::NoFreeId(range.to_string()))?;
-    let human: String = human.chars().filter(|c| c.is_ascii_alphanumeric() || "._-".contains(*c)).collect();
-    Ok((Uid(id), Gid(id), format!("agentuser {name} of {human} {}", facts.nonce)))
+    Ok((Uid(id), Gid(id), marker(name, human, &facts.nonce)))
 }
 
 /// Adds those parents of a project that need an entry for the agent to pass: the human's own. A closed parent of somebody

@@ -128,7 +128,12 @@ impl Step for ShareAcl {
             return Ok(Check::Missing);
         }
         let Seen::Tree(report) = machine.look_at(&self.shared())? else { return Ok(Check::Missing) };
-        Ok(Check::of(differences(&report)))
+        let mut differences = differences(&report);
+        if self.job.break_links && report.linked_outside.total > 0 {
+            differences
+                .push(format!("{} files have other names outside the project", report.linked_outside.total));
+        }
+        Ok(Check::of(differences))
     }
 
     fn capture(&self, _: &dyn Observe) -> Result<Undo, HostError> {

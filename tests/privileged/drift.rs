@@ -56,7 +56,7 @@ const DRIFTS: [Drift; 22] = [
     },
     Drift {
         what: "a directory of the project lost its default entries",
-        begin: |machine| as_human(machine, &["setfacl", "-k", "."]),
+        begin: |machine| as_human(machine, &["sh", "-c", "mkdir deep && setfacl -k deep"]),
         says: "new files in it would lack the entries",
         end: nothing,
     },
@@ -125,7 +125,7 @@ const DRIFTS: [Drift; 22] = [
         end: nothing,
     },
     Drift {
-        what: "the program can be written by its group",
+        what: "the agent's home is open to its group",
         begin: |_| drop(crate::common::system(&["chmod", "0750", &format!("/home/{AGENT}")])),
         says: "its mode is 0750",
         end: nothing,
@@ -148,7 +148,7 @@ const DRIFTS: [Drift; 22] = [
                 "    network:\n      allow:\n        - loopback: [5432]\n    projects:",
             )
         },
-        says: "loopback ports ",
+        says: "nothing allowed, loopback ports 5432: drifted",
         end: nothing,
     },
     Drift {

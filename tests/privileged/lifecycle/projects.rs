@@ -11,6 +11,8 @@ fn a_second_project_is_shared_and_taken_back() {
     let second = human.make_dir("two words");
     let second = second.to_str().unwrap();
     human.write("two words/file", "x\n");
+    // Closed to everybody else, or anybody could read it who comes past the home.
+    human.run(&["chmod", "o-rwx", second]).ok();
     let before = machine.snapshot();
     human.sh("cd \"$1\" && exec agentuser run -- true", &[second]).exits(125);
     machine.agentuser(&["share", second]).ok();
@@ -88,7 +90,9 @@ fn a_project_that_is_gone() {
     let second = human.make_dir("second");
     machine.agentuser(&["share", second.to_str().unwrap()]).ok();
     fs::remove_dir_all(&second).unwrap();
-    machine.agentuser(&["status"]).exits(1).mentions("second");
+    for status in [machine.agentuser(&["status"]), human.run(&["agentuser", "status"])] {
+        status.exits(1).mentions("second` is not a directory");
+    }
     machine.agentuser(&["unshare", second.to_str().unwrap()]).ok();
     assert_in_force(&machine);
 }

@@ -76,7 +76,7 @@ fn names_that_are_taken() {
     let project = machine.human().project();
     let setup = first_setup(&machine.human().name, project.to_str().unwrap());
     let makers: [(&[&str], &[&str], &str); 3] = [
-        (&["useradd", "--create-home", AGENT], &["userdel", "--remove", "--force", AGENT], "exists already"),
+        (&["useradd", "--create-home", AGENT], &["userdel", "--remove", "--force", AGENT], "exists"),
         (&["groupadd", AGENT], &["groupdel", AGENT], "exists"),
         (&["mkdir", "/home/t_pv_bot"], &["rmdir", "/home/t_pv_bot"], "exists already"),
     ];
