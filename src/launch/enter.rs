@@ -165,8 +165,8 @@ pub fn enter(request: Request) -> Result<Infallible, EnterError> {
     let (name, agent) = agent_of(&policy, uid)?;
     refuse_sub_uids(name, uid)?;
     canary::fly(&plan::firewall(uid, vec![], &agent.network))?;
-    let home = format!("/home/{name}");
-    enter_directory(&request.directory, agent, &home)?;
+    let home = plan::home(name);
+    enter_directory(&request.directory, agent, home.as_path())?;
     rustix::process::umask(Mode::from(request.umask));
 
     let mut command = if let Some((program, arguments)) = request.command.split_first() {
@@ -179,7 +179,7 @@ pub fn enter(request: Request) -> Result<Infallible, EnterError> {
         command
     };
     let program = command.get_program().to_owned();
-    command.env_clear().envs(environment::build(agent, name.as_str(), &home, request.variables));
+    command.env_clear().envs(environment::build(agent, name.as_str(), home.as_str(), request.variables));
     Err(EnterError::Exec { program, source: command.exec() })
 }
 
@@ -227,9 +227,9 @@ fn refuse_sub_uids(name: &AccountName, uid: Uid) -> Result<(), EnterError> {
 }
 
 /// Enters a project, or the agent's home, and looks where that led: links don't count.
-fn enter_directory(directory: &Path, agent: &policy::Agent, home: &str) -> Result<(), EnterError> {
+fn enter_directory(directory: &Path, agent: &policy::Agent, home: &Path) -> Result<(), EnterError> {
     let error = |source| EnterError::Directory { directory: directory.into(), source };
-    let directory = if directory.as_os_str().is_empty() { Path::new(home) } else { directory };
+    let directory = if directory.as_os_str().is_empty() { home } else { directory };
     std::env::set_current_dir(directory).map_err(error)?;
     let real = std::env::current_dir().map_err(error)?;
     let shared = agent.projects.iter().any(|project| real.starts_with(&project.path));

@@ -71,6 +71,11 @@ pub enum DesireError {
     AllowedElsewhere(AbsPath, AccountName),
 }
 
+/// The home of an agent.
+pub fn home(name: &AccountName) -> AbsPath {
+    AbsPath::fixed("/home").join(name.as_str())
+}
+
 /// The desired state of one agent.
 pub fn desire(policy: &policy::Policy, name: &AccountName, facts: &Facts) -> Result<Desired, DesireError> {
     let agent = policy.agents.get(name).ok_or_else(|| DesireError::NoAgent(name.clone()))?;
@@ -104,7 +109,7 @@ pub fn desire(policy: &policy::Policy, name: &AccountName, facts: &Facts) -> Res
         uid,
         gid,
         marker,
-        home: AbsPath::fixed("/home").join(name.as_str()),
+        home: home(name),
         shell: agent.shell.clone(),
         groups: agent.groups.clone(),
         human,
