@@ -165,8 +165,14 @@ fn includes_sshd_drop_ins(text: &str) -> bool {
     })
 }
 
-/// Which of its two forms iptables(8) is, by its own word.
+/// Which of its two forms iptables(8) is: by the program behind its name, else by its own word.
 fn iptables_is_nft() -> bool {
+    let program = Program::Iptables.path().and_then(|path| fs::canonicalize(path).ok());
+    let name =
+        program.as_deref().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default();
+    if name.starts_with("xtables-") {
+        return name == "xtables-nft-multi";
+    }
     let version = Command::new(Program::Iptables, ["--version"]).output();
     version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("nf_tables"))
 }
