@@ -57,6 +57,9 @@ pub enum EnterError {
     /// The account is no agent of the policy.
     #[error("`{0}` is no agent of the policy")]
     NoAgent(String),
+    /// The policy was edited, and not put in force.
+    #[error("the policy of `{0}` was changed since it was put in force")]
+    Changed(AccountName),
     /// A descriptor that must not reach the agent.
     #[error("file descriptor {0} is {1}, which must not reach the agent")]
     Descriptor(u8, &'static str),
@@ -108,6 +111,7 @@ impl EnterError {
                 "agentuser status, then agentuser setup".into()
             }
             Self::NoAgent(_) | Self::Directory { .. } => "agentuser status".into(),
+            Self::Changed(_) => "agentuser setup".into(),
             Self::NotShared(path) => format!("agentuser share {}", quoted(path)),
             Self::Policy(error) => error.hint(),
             Self::Usage(_) | Self::Descriptor(..) | Self::LetGo(..) | Self::Exec { .. } => return None,
@@ -163,6 +167,10 @@ pub fn enter(request: Request) -> Result<Infallible, EnterError> {
     let policy = policy::parse(&policy, places::POLICY)?;
     let uid = Uid(rustix::process::getuid().as_raw());
     let (name, agent) = agent_of(&policy, uid)?;
+    let in_force = fs::read_to_string(places::in_force(name)).map_err(EnterError::Read)?;
+    if in_force != plan::own_part(name, agent) {
+        return Err(EnterError::Changed(name.clone()));
+    }
     refuse_sub_uids(name, uid)?;
     canary::fly(&plan::firewall(uid, vec![], &agent.network))?;
     let home = plan::home(name);

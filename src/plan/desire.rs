@@ -71,6 +71,11 @@ pub enum DesireError {
     AllowedElsewhere(AbsPath, AccountName),
 }
 
+/// An agent's part of the policy in canonical form: what is kept as put in force, and compared at each launch.
+pub fn own_part(name: &AccountName, agent: &policy::Agent) -> String {
+    policy::render(&policy::Policy::new([(name.clone(), agent.clone())].into()))
+}
+
 /// The home of an agent.
 pub fn home(name: &AccountName) -> AbsPath {
     AbsPath::fixed("/home").join(name.as_str())
@@ -110,6 +115,7 @@ pub fn desire(policy: &policy::Policy, name: &AccountName, facts: &Facts) -> Res
         gid,
         marker,
         home: home(name),
+        policy: own_part(name, agent),
         shell: agent.shell.clone(),
         groups: agent.groups.clone(),
         human,
