@@ -311,3 +311,18 @@ fn what_is_not_ours_stops_setup_before_its_first_change() {
     assert!(tear_down(&mut fake, &["bot"]));
     assert!(fake.disk.text("/etc/passwd").contains(line));
 }
+
+/// A setup plans all agents of a policy before it makes the first.
+#[test]
+fn two_new_agents_have_two_ids() {
+    let machine = machine();
+    let policy = policy::parse(POLICY, "policy.yaml").unwrap();
+    let facts = facts(&machine);
+    let [bot, two] = ["bot", "two"].map(|agent| plan::desire(&policy, &name(agent), &facts).unwrap());
+    assert_ne!((bot.uid, bot.gid), (two.uid, two.gid));
+    let mut fake = machine.clone();
+    for plan in plans(&machine, &["bot", "two"]) {
+        setup(&plan, &mut fake, &mut Silent).unwrap();
+    }
+    assert_in_force(&fake, &["bot", "two"], "one setup of both");
+}
