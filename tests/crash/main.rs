@@ -346,3 +346,18 @@ fn a_receipt_of_a_newer_version_is_refused() {
     let error = teardown(&Scope::Agent(name("bot")), &mut fake, &mut Silent).unwrap_err();
     assert!(error.to_string().contains("newer agentuser"), "{error}");
 }
+
+/// A setup plans all agents of a policy before it makes the first.
+#[test]
+fn two_new_agents_have_two_ids() {
+    let machine = machine();
+    let policy = policy::parse(POLICY, "policy.yaml").unwrap();
+    let facts = facts(&machine);
+    let [bot, two] = ["bot", "two"].map(|agent| plan::desire(&policy, &name(agent), &facts).unwrap());
+    assert_ne!((bot.uid, bot.gid), (two.uid, two.gid));
+    let mut fake = machine.clone();
+    for plan in plans(&machine, &["bot", "two"]) {
+        setup(&plan, &mut fake, &mut Silent).unwrap();
+    }
+    assert_in_force(&fake, &["bot", "two"], "one setup of both");
+}

@@ -101,7 +101,7 @@ const DRIFTS: [Drift; 22] = [
     Drift {
         what: "the table of nft is gone",
         begin: |machine| {
-            drop(machine.inside(&["nft", "delete", "table", "inet", &format!("agentuser_{}", uid())]))
+            drop(machine.inside(&["nft", "delete", "table", "inet", &format!("agentuser_{}", uid())]));
         },
         says: "the same policy again: missing",
         end: nothing,
@@ -109,7 +109,7 @@ const DRIFTS: [Drift; 22] = [
     Drift {
         what: "a chain of the nft table was flushed",
         begin: |machine| {
-            drop(machine.inside(&["nft", "flush", "table", "inet", &format!("agentuser_{}", uid())]))
+            drop(machine.inside(&["nft", "flush", "table", "inet", &format!("agentuser_{}", uid())]));
         },
         says: "the same policy again: drifted",
         end: nothing,
@@ -146,7 +146,7 @@ const DRIFTS: [Drift; 22] = [
                 "/etc/agentuser/policy.yaml",
                 "    projects:",
                 "    network:\n      allow:\n        - loopback: [5432]\n    projects:",
-            )
+            );
         },
         says: "nothing allowed, loopback ports 5432: drifted",
         end: nothing,

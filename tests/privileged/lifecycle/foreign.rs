@@ -15,12 +15,10 @@ fn append(path: &str, text: &str) {
     fs::write(path, fs::read_to_string(path).unwrap_or_default() + text).unwrap();
 }
 
-#[test]
-fn what_others_made_survives() {
-    let Some(machine) = Machine::take() else { return };
+/// Rules, sets, tables, lines and ACLs of others.
+fn theirs(machine: &Machine) {
     let human = machine.human();
-    // Before.
-    rules(&machine, "-A", "9");
+    rules(machine, "-A", "9");
     machine.inside(&["iptables", "-N", "AU_theirs"]);
     machine.inside(&["ipset", "create", "t_theirs", "hash:ip"]);
     machine.inside(&["ipset", "add", "t_theirs", "192.0.2.7"]);
@@ -35,6 +33,13 @@ fn what_others_made_survives() {
     human.run(&["setfacl", "-m", "d:u:nobody:rwx,u:nobody:x", "notes"]).ok();
     human.run(&["setfacl", "-m", "u:nobody:x", ".."]).ok();
     human.run(&["chmod", "2750", "notes"]).ok();
+}
+
+#[test]
+fn what_others_made_survives() {
+    let Some(machine) = Machine::take() else { return };
+    let human = machine.human();
+    theirs(&machine);
     let before = machine.snapshot();
 
     machine.set_up_agent(0, AGENT);

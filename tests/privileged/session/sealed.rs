@@ -47,7 +47,7 @@ fn the_environment_is_what_the_policy_lists() {
     }
 }
 
-/// LD_PRELOAD is taken by the loader of each program on the way, the human's; the agent's gets none.
+/// `LD_PRELOAD` is taken by the loader of each program on the way, the human's; the agent's gets none.
 #[test]
 fn the_loader_is_not_steered() {
     let Some(machine) = Machine::set_up() else { return };
