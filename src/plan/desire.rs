@@ -100,6 +100,7 @@ pub fn desire(policy: &policy::Policy, name: &AccountName, facts: &Facts) -> Res
     let mut projects = Vec::new();
     let mut traverse = Vec::new();
     for project in &agent.projects {
+        refuse_shared_twice(policy, name, &project.path)?;
         parents(&project.path, &human, facts, &mut traverse)?;
         let access = match project.access {
             policy::Access::ReadWrite => Access::ReadWrite,
@@ -160,6 +161,26 @@ fn ids(
         .nth(before)
         .ok_or_else(|| DesireError::NoFreeId(range.to_string()))?;
     Ok((Uid(id), Gid(id), marker(name, human, &facts.nonce)))
+}
+
+/// Two agents in one tree would each take the entries of the human with them that the other still needs.
+fn refuse_shared_twice(
+    policy: &policy::Policy,
+    name: &AccountName,
+    path: &AbsPath,
+) -> Result<(), DesireError> {
+    for (other, agent) in policy.agents.iter().filter(|(other, _)| *other != name) {
+        let overlaps =
+            |project: &&policy::Project| path.is_within(&project.path) || project.path.is_within(path);
+        if let Some(project) = agent.projects.iter().find(overlaps) {
+            let why = format!(
+                "it overlaps with `{}` of agent `{other}`; a directory can have one agent",
+                project.path
+            );
+            return Err(DesireError::Project { path: path.clone(), why });
+        }
+    }
+    Ok(())
 }
 
 /// Adds those parents of a project that need an entry for the agent to pass: the human's own. A closed parent of somebody

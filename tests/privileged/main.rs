@@ -8,6 +8,7 @@
 
 mod common;
 mod drift;
+mod job;
 mod lifecycle;
 mod policies;
 mod session;
