@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by a panic")]
 #![allow(clippy::print_stderr, reason = "why a test was skipped")]
 
+mod bypasses;
 mod common;
 mod drift;
 mod job;
