@@ -8,7 +8,7 @@ pub(super) use apply::apply;
 
 use super::{Failure, Global, ask, invoker, printer, situation::Situation};
 use crate::{
-    host::{Lock, System, places},
+    host::{Lock, System},
     model::AccountName,
 };
 use clap::Args;
@@ -85,12 +85,6 @@ pub(crate) fn setup(global: &Global, arguments: &Arguments) -> Result<ExitCode, 
         return Ok(ExitCode::from(1));
     }
     apply(&situation, &names, None, quiet)?;
-    let had_sub_uids = |name: &AccountName| situation.facts.sub_uids.contains_key(name.as_str());
-    if names.iter().any(had_sub_uids) {
-        // The rules held for them too until they were taken away; now they need not.
-        let now = Situation::of(situation.text.clone(), places::POLICY, &System::new())?;
-        apply(&now, &names, None, quiet)?;
-    }
     drop(lock);
     if !quiet {
         show::next(&situation, &names);

@@ -64,6 +64,16 @@ impl Situation {
         Ok(plan::agent(&self.desired(agent)?, &self.facts)?)
     }
 
+    /// Whether one of these agents has sub-uids.
+    pub(crate) fn gives_sub_uids(&self, agents: &[AccountName]) -> Result<bool, Failure> {
+        for agent in agents {
+            if !self.desired(agent)?.firewall.sub_uids.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// What this machine lacks, in words for a person.
     pub(crate) fn notices(&self) -> Vec<String> {
         let mut notices = policy::warnings(&self.policy);

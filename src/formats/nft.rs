@@ -13,6 +13,10 @@ use std::fmt::Display;
 /// The table, as an administrator may read it in the project's `iptables/` directory.
 const SKELETON: &str = include_str!("../../iptables/agentuser.nft");
 
+/// Answers to calls from beyond this machine that belong to no socket.
+const COOKIES: &str =
+    r#"oifname != "lo" tcp flags & (syn | ack | rst) == syn | ack ct direction reply jump cookie"#;
+
 /// The table's name in family `inet`.
 pub fn table(firewall: &Firewall) -> String {
     format!("agentuser_{}", firewall.uid)
@@ -26,6 +30,8 @@ pub fn render(firewall: &Firewall) -> String {
             "@SETS@" => sets(firewall),
             "@DENY@" => rules(&firewall.deny, "deny", "jump refuse"),
             "@INBOUND@" => vec![inbound(firewall)],
+            "@COOKIES@" if firewall.inbound == Inbound::Any => vec![],
+            "@COOKIES@" => vec![COOKIES.into()],
             "@LOOPBACK@" => loopback(firewall),
             "@ALLOW@" if firewall.outbound_allowed => vec!["accept".into()],
             "@ALLOW@" => rules(&firewall.allow, "allow", "accept"),

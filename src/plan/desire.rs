@@ -1,6 +1,7 @@
 //! Policy and facts to the desired state of one agent: every name resolved, every default filled in.
 
 use crate::{
+    formats::iptables::mark,
     model::{
         AbsPath, AccountName, Gid, PortSet, Uid,
         desired::{Access, Desired, Destinations, Firewall, Inbound, Owner, SharedDir},
@@ -9,7 +10,7 @@ use crate::{
     policy,
 };
 use ipnet::IpNet;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Addresses at which clouds give out credentials of the machine; refused whatever a policy allows.
 const METADATA: [&str; 4] =
@@ -88,10 +89,7 @@ pub fn desire(policy: &policy::Policy, name: &AccountName, facts: &Facts) -> Res
         return Err(DesireError::Reserved(name.clone()));
     }
     let human = owner(agent.human.as_str(), name, facts)?;
-    // Agents of one policy are planned before any of them is made: each passes over the ids of those before it.
-    let before =
-        policy.agents.keys().filter(|other| *other < name && !facts.agents.contains_key(*other)).count();
-    let (uid, gid, marker) = ids(name, &human.name, before, facts)?;
+    let (uid, gid, marker) = ids(name, &human.name, policy, facts)?;
     for group in &agent.groups {
         if !facts.groups.contains(group) {
             return Err(DesireError::NoGroup { agent: name.clone(), group: group.clone() });
@@ -110,7 +108,9 @@ pub fn desire(policy: &policy::Policy, name: &AccountName, facts: &Facts) -> Res
     }
     traverse.sort();
     traverse.dedup();
-    let sub_uids = facts.sub_uids.get(name.as_str()).cloned().unwrap_or_default();
+    let ranges =
+        [name.to_string(), uid.to_string()].into_iter().filter_map(|owner| facts.sub_uids.get(&owner));
+    let sub_uids = ranges.flatten().copied().collect();
     Ok(Desired {
         uid,
         gid,
@@ -141,25 +141,36 @@ fn owner(human: &str, agent: &AccountName, facts: &Facts) -> Result<Owner, Desir
     Ok(Owner { name: person.name.clone(), uid: person.uid, gid: person.gid, home })
 }
 
-/// The ids and the marker of an agent that is set up already, or new ones: the highest id but `before` ones that is free
-/// as both uid and gid, as useradd(8) picks for system accounts.
+/// The ids and the marker of an agent that is set up already, or new ones: the highest id that is free as both uid and
+/// gid, as useradd(8) picks for system accounts, and that gives the agent a connection mark of its own. Agents of one
+/// policy that are new together are served in the order of their names.
 fn ids(
     name: &AccountName,
     human: &str,
-    before: usize,
+    policy: &policy::Policy,
     facts: &Facts,
 ) -> Result<(Uid, Gid, String), DesireError> {
     if let Some(known) = facts.agents.get(name) {
         return Ok((known.uid, known.gid, known.marker.clone()));
     }
     let range = facts.system_ids.unwrap_or(crate::model::IdRange { first: 101, last: 999 });
-    let known = |id: &u32| facts.agents.values().any(|agent| agent.uid.0 == *id || agent.gid.0 == *id);
-    let free = |id: &u32| !facts.uids.contains(id) && !facts.gids.contains(id) && !known(id);
-    let id = (range.first..=range.last)
-        .rev()
-        .filter(free)
-        .nth(before)
-        .ok_or_else(|| DesireError::NoFreeId(range.to_string()))?;
+    let mut taken: BTreeSet<u32> = facts.uids.union(&facts.gids).copied().collect();
+    taken.extend(facts.agents.values().flat_map(|agent| [agent.uid.0, agent.gid.0]));
+    let mut marks: BTreeSet<u32> = facts.agents.values().map(|agent| mark(agent.uid)).collect();
+    let mut next = || {
+        let free = |id: &u32| !taken.contains(id);
+        let of_its_own = |id: &u32| free(id) && !marks.contains(&mark(Uid(*id)));
+        let mut ids = (range.first..=range.last).rev();
+        let id = ids.clone().find(of_its_own).or_else(|| ids.find(free))?;
+        taken.insert(id);
+        marks.insert(mark(Uid(id)));
+        Some(id)
+    };
+    let earlier = policy.agents.keys().take_while(|other| *other != name);
+    for _ in earlier.filter(|other| !facts.agents.contains_key(*other)) {
+        next();
+    }
+    let id = next().ok_or_else(|| DesireError::NoFreeId(range.to_string()))?;
     Ok((Uid(id), Gid(id), marker(name, human, &facts.nonce)))
 }
 
@@ -258,4 +269,42 @@ fn grouped(entries: impl IntoIterator<Item = (Option<PortSet>, IpNet)>) -> Vec<D
         nets
     };
     lists.into_iter().map(|(ports, nets)| Destinations { ports, nets: sorted(nets) }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::facts::{KnownAgent, Person};
+
+    fn uids(facts: &Facts) -> Vec<u32> {
+        let policy = "version: 1\nagents:\n  bot:\n    human: ann\n  two:\n    human: ann\n";
+        let policy = policy::parse(policy, "p").unwrap();
+        let uid = |name: &AccountName| desire(&policy, name, facts).unwrap().uid.0;
+        policy.agents.keys().map(uid).collect()
+    }
+
+    fn facts() -> Facts {
+        let ann = Person {
+            name: "ann".into(),
+            uid: Uid(1000),
+            gid: Gid(1000),
+            home: "/home/ann".into(),
+            gecos: String::new(),
+            shell: "/bin/sh".into(),
+        };
+        Facts { humans: [("ann".into(), ann)].into(), uids: [999].into(), ..Facts::default() }
+    }
+
+    #[test]
+    fn agents_that_are_new_together_are_not_one() {
+        assert_eq!(uids(&facts()), [998, 997]);
+    }
+
+    #[test]
+    fn every_agent_has_a_mark_of_its_own() {
+        let mut facts = facts();
+        let old = KnownAgent { uid: Uid(998 - 64), gid: Gid(998 - 64), marker: String::new() };
+        facts.agents.insert("two".parse().unwrap(), old);
+        assert_eq!(uids(&facts), [997, 934]);
+    }
 }

@@ -6,7 +6,7 @@
 use super::{Check, Description, Layer, Step, Undo};
 use crate::{
     formats::accounts,
-    host::{Act, Command, HostError, Observe, Program},
+    host::{Act, Command, FileState, HostError, Observe, Program, Validator},
     model::{AbsPath, AccountName, Gid, Uid, facts::Person},
 };
 use serde::{Deserialize, Serialize};
@@ -70,8 +70,14 @@ impl Account {
         for (file, option) in [("/etc/subuid", "--del-subuids"), ("/etc/subgid", "--del-subgids")] {
             let text = text_of(machine, file)?;
             let id = self.uid.to_string();
-            for (_, range) in accounts::sub_ids(&text).filter(|(owner, _)| *owner == name || *owner == id) {
-                faults.push((format!("{file} gives it {range}"), usermod(&[option, &range.to_string()])));
+            for (owner, range) in accounts::sub_ids(&text) {
+                let mend = match owner {
+                    owner if owner == name => usermod(&[option, &range.to_string()]),
+                    // usermod(8) takes away what a line with the name gives, and no other.
+                    owner if owner == id => Mend::RemoveLines(AbsPath::fixed(file), format!("{id}:")),
+                    _ => continue,
+                };
+                faults.push((format!("{file} gives it {range}"), mend));
             }
         }
         for group in text_of(machine, "/etc/group")?.lines().filter_map(accounts::group) {
@@ -102,12 +108,21 @@ impl Account {
 enum Mend {
     Run(Command),
     Remove(AbsPath),
+    /// Lines of a file that begin so.
+    RemoveLines(AbsPath, String),
 }
 
 /// The text of a file of the system; nothing where there is no such file.
 fn text_of(machine: &dyn Observe, path: &'static str) -> Result<String, HostError> {
     let file = machine.file(&AbsPath::fixed(path))?;
     Ok(file.map(|file| String::from_utf8_lossy(&file.bytes).into_owned()).unwrap_or_default())
+}
+
+fn remove_lines(path: &AbsPath, start: &str, machine: &mut dyn Act) -> Result<(), HostError> {
+    let Some(file) = machine.file(path)? else { return Ok(()) };
+    let lines = file.bytes.split_inclusive(|byte| *byte == b'\n');
+    let bytes = lines.filter(|line| !line.starts_with(start.as_bytes())).flatten().copied().collect();
+    machine.write(path, &FileState { bytes, ..file }, Validator::Nobody)
 }
 
 impl Step for Account {
@@ -160,6 +175,7 @@ impl Step for Account {
             match mend {
                 Mend::Run(command) => machine.run(&command)?,
                 Mend::Remove(path) => machine.remove(&path)?,
+                Mend::RemoveLines(path, start) => remove_lines(&path, &start, machine)?,
             }
         }
         Ok(vec![])

@@ -34,11 +34,16 @@ impl Netfilter {
         Ok(Present { chains: iptables::parse(&table, self.firewall.uid), output: iptables::output(&table) })
     }
 
-    /// The agent's jumps as they stand in OUTPUT: position from 1, and which of ours.
-    fn our_jumps(&self, output: &[String]) -> Vec<(usize, usize)> {
-        let ours: Vec<_> = iptables::jumps(&self.firewall).iter().map(|rule| normal(rule)).collect();
-        let which = |rule: &String| ours.iter().position(|our| *our == normal(rule));
-        output.iter().enumerate().filter_map(|(at, rule)| Some((at + 1, which(rule)?))).collect()
+    /// The agent's jumps as they stand in OUTPUT: position from 1, and which of those that belong there. One that does not
+    /// belong there any more, such as that of a range of sub-uids which is gone, is told by its target.
+    fn our_jumps(&self, output: &[String]) -> Vec<(usize, Option<usize>)> {
+        let main = format!("AU_{}", self.firewall.uid);
+        let wanted: Vec<_> = iptables::jumps(&self.firewall).iter().map(|rule| normal(rule)).collect();
+        let ours =
+            |rule: &String| target(rule).strip_prefix(&main).is_some_and(|rest| matches!(rest, "" | "_LO"));
+        let which = |rule: &String| wanted.iter().position(|wanted| *wanted == normal(rule));
+        let rules = output.iter().enumerate().filter(|(_, rule)| ours(rule));
+        rules.map(|(at, rule)| (at + 1, which(rule))).collect()
     }
 
     /// Whether our jumps are all there, once, in order, with no foreign rule before the last of them.
@@ -46,7 +51,7 @@ impl Netfilter {
         let jumps = self.our_jumps(output);
         let order: Vec<_> = jumps.iter().map(|(_, which)| *which).collect();
         let last = jumps.last().map_or(0, |(at, _)| *at);
-        order == (0..iptables::jumps(&self.firewall).len()).collect::<Vec<_>>()
+        order == (0..iptables::jumps(&self.firewall).len()).map(Some).collect::<Vec<_>>()
             && output[..last].iter().all(|rule| is_agentusers(rule))
     }
 
@@ -63,7 +68,7 @@ impl Netfilter {
             })
             .collect();
         if faults.is_empty() {
-            faults.push(format!("{family}: the jump from OUTPUT is missing or doubled"));
+            faults.push(format!("{family}: the jumps from OUTPUT are not as they should be"));
         }
         faults
     }
@@ -188,11 +193,17 @@ fn normal(rule: &str) -> Vec<String> {
     iptables::normal(&format!("OUTPUT {rule}"))
 }
 
+/// The target of a rule of OUTPUT.
+fn target(rule: &str) -> &str {
+    rule.split_ascii_whitespace().skip_while(|word| *word != "-j").nth(1).unwrap_or_default()
+}
+
 /// Whether a rule of OUTPUT jumps to a chain of some agent.
 fn is_agentusers(rule: &str) -> bool {
-    let target = rule.split_ascii_whitespace().skip_while(|word| *word != "-j").nth(1).unwrap_or_default();
-    let uid =
-        target.strip_prefix("AU_").map(|rest| rest.strip_suffix("_LO").unwrap_or(rest)).unwrap_or_default();
+    let uid = target(rule)
+        .strip_prefix("AU_")
+        .map(|rest| rest.strip_suffix("_LO").unwrap_or(rest))
+        .unwrap_or_default();
     !uid.is_empty() && uid.bytes().all(|b| b.is_ascii_digit())
 }
 

@@ -3,7 +3,7 @@
 use crate::{
     cli::{Failure, helper, printer::Steps, situation::Situation},
     engine::{self, Plan},
-    host::System,
+    host::{System, places},
     launch::relay,
     model::{AbsPath, AccountName},
     step::AnyStep,
@@ -16,12 +16,26 @@ pub(in crate::cli) fn apply(
     break_links: Option<&AbsPath>,
     quiet: bool,
 ) -> Result<(), Failure> {
+    put_in_force(situation, names, break_links, quiet)?;
+    if situation.gives_sub_uids(names)? {
+        // Rules held what ran under the ranges until they were taken away. Now the rules go, too.
+        let now = Situation::of(situation.text.clone(), places::POLICY, &System::new())?;
+        put_in_force(&now, names, break_links, quiet)?;
+    }
+    prove(names)
+}
+
+fn put_in_force(
+    situation: &Situation,
+    names: &[AccountName],
+    break_links: Option<&AbsPath>,
+    quiet: bool,
+) -> Result<(), Failure> {
     let mut plans = names.iter().map(|name| situation.agent_plan(name)).collect::<Result<Vec<_>, _>>()?;
     for plan in &mut plans {
         mark_links(plan, break_links);
     }
-    apply_plans(&situation.machine_plan(), &plans, quiet)?;
-    prove(names)
+    apply_plans(&situation.machine_plan(), &plans, quiet)
 }
 
 fn apply_plans(machine: &Plan, agents: &[Plan], quiet: bool) -> Result<(), Failure> {

@@ -1,0 +1,18 @@
+//! The firewall on a real kernel: every launch and every rule is inside network namespaces that the test makes, two
+//! machines joined by a cable. What is shown closed for the agent is shown open for the human, or without the rule, in the
+//! same test.
+//!
+//! The tests set agentuser up on this machine and take it away; a lock lets one of them do so at a time.
+#![cfg(target_os = "linux")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::format_push_string,
+    reason = "a test may panic and say why, and need not be fast"
+)]
+
+mod guards;
+mod inbound;
+mod loopback;
+mod outbound;
+mod world;
