@@ -135,12 +135,14 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Unshare(arguments) => share::unshare(&global, &arguments),
         Command::Teardown(arguments) => teardown::teardown(&global, &arguments),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "agentuser", &mut std::io::stdout());
-            Ok(ExitCode::SUCCESS)
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "agentuser", &mut text);
+            printer::document(&text)
         }
         Command::Man => {
-            clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout()).map_err(Failure::new)?;
-            Ok(ExitCode::SUCCESS)
+            let mut text = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut text)?;
+            printer::document(&text)
         }
         Command::Helper(command) => helper::helper(&command),
         Command::Worker => {

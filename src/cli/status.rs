@@ -207,12 +207,16 @@ fn show(status: &Status) {
     for agent in &status.agents {
         printer::heading(&format!("{}, the agent of {}", agent.agent, agent.human));
         let mut layer = None;
+        let mut said: &[String] = &[];
         for line in &agent.steps {
             if layer != Some(line.layer) {
                 layer = Some(line.layer);
                 printer::data(&format!(" {}", line.layer.heading()));
             }
-            show_line(line);
+            // What keeps many steps from being seen is said once.
+            let again = line.state == State::Unknown && line.differences == said;
+            show_line(line, !again);
+            said = &line.differences;
         }
     }
     printer::heading("Not in force in this version");
@@ -231,7 +235,7 @@ fn show(status: &Status) {
     }
 }
 
-fn show_line(line: &Line) {
+fn show_line(line: &Line, with_differences: bool) {
     let word = match line.state {
         State::InForce => return printer::marked(Mark::Good, &line.title),
         State::Missing => "missing",
@@ -241,7 +245,7 @@ fn show_line(line: &Line) {
     };
     let mark = if line.state == State::Unknown { Mark::Open } else { Mark::Bad };
     printer::marked(mark, &format!("{}: {word}", line.title));
-    for difference in &line.differences {
+    for difference in line.differences.iter().filter(|_| with_differences) {
         printer::detail(difference);
     }
 }
