@@ -5,7 +5,7 @@
 //! to do. It answers in lines of JSON. Before an object that had an ACL of its own is changed, its state is sent up, written
 //! to the disk by root, and acknowledged.
 
-use super::{HostError, Seen, Shared};
+use super::{HostError, SYSTEM_PATH, Seen, Shared};
 use crate::{
     model::{Gid, Uid},
     share::{self, Prior, PriorRecord, Sink},
@@ -77,6 +77,8 @@ pub(super) fn run(
     let mut child = std::process::Command::new("/proc/self/exe")
         .arg("worker")
         .env_clear()
+        .env("PATH", SYSTEM_PATH)
+        .env("LC_ALL", "C")
         .current_dir("/")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
