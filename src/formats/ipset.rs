@@ -1,7 +1,8 @@
 //! Sets of ipset(8): the names that the rules use, the input of `ipset restore`, and what `ipset save` prints.
 //!
-//! A set is never changed in place: a new one is filled beside it, swapped in and destroyed, so that every packet meets
-//! either the old list or the new one.
+//! A set's name tells its content, so that a changed policy makes other sets: the rules in force keep theirs until the
+//! transaction that replaces them, and every packet meets either the old policy or the new one. Filling goes through a
+//! second set that is swapped in, so that one which somebody emptied is never seen half full.
 
 use crate::model::{
     Family, PortSet, Protocol, Uid,
@@ -13,7 +14,7 @@ use std::{collections::BTreeSet, fmt::Write};
 /// One set with its elements in the form in which `ipset save` prints them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Set {
-    /// Its name, at most 31 bytes.
+    /// Its name, at most 31 bytes with the `_new` of the one that is filled.
     pub name: String,
     kind: String,
     /// Its elements.
@@ -29,60 +30,55 @@ pub enum Role {
     Allow,
 }
 
-/// The name of the set for one list of destinations.
-pub fn name(uid: Uid, role: Role, index: usize, family: Family) -> String {
+/// The set of one list of destinations in one family, none where it has no network of it.
+pub fn net_set(uid: Uid, role: Role, to: &Destinations, family: Family) -> Option<Set> {
+    let elements: BTreeSet<_> = to.of(family).flat_map(|net| halves(*net)).map(|net| element(&net)).collect();
     let role = match role {
         Role::Deny => 'x',
         Role::Allow => 'a',
     };
-    format!("au{uid}{role}{index}{}", suffix(family))
-}
-
-/// The name of the set of loopback ports of one protocol.
-pub fn loopback_name(uid: Uid, protocol: Protocol) -> String {
-    format!("au{uid}{protocol}")
-}
-
-fn suffix(family: Family) -> &'static str {
-    match family {
-        Family::V4 => "v4",
-        Family::V6 => "v6",
-    }
-}
-
-/// All sets of one agent.
-pub fn sets(firewall: &Firewall) -> Vec<Set> {
-    let lists = |role, lists: &[Destinations]| {
-        let mut sets = Vec::new();
-        for (index, to) in lists.iter().enumerate() {
-            for family in Family::BOTH {
-                let nets: Vec<_> = to.of(family).copied().collect();
-                if !nets.is_empty() {
-                    sets.push(net_set(name(firewall.uid, role, index, family), family, &nets));
-                }
-            }
-        }
-        sets
+    let (inet, suffix) = match family {
+        Family::V4 => ("inet", "v4"),
+        Family::V6 => ("inet6", "v6"),
     };
-    let mut all = lists(Role::Deny, &firewall.deny);
-    all.extend(lists(Role::Allow, &firewall.allow));
-    for protocol in [Protocol::Tcp, Protocol::Udp] {
-        all.extend(port_set(loopback_name(firewall.uid, protocol), &firewall.loopback, protocol));
+    let kind = format!("hash:net family {inet} maxelem {}", elements.len().max(65_536));
+    named(|digest| format!("au{uid}{role}{digest}{suffix}"), kind, elements)
+}
+
+/// The set of loopback ports of one protocol, none where there are none.
+pub fn port_set(uid: Uid, ports: &PortSet, protocol: Protocol) -> Option<Set> {
+    let elements = ports.of(protocol).flat_map(|r| r.first..=r.last).map(|port| port.to_string()).collect();
+    named(|digest| format!("au{uid}{protocol}{digest}"), "bitmap:port range 0-65535".into(), elements)
+}
+
+fn named(name: impl Fn(&str) -> String, kind: String, elements: BTreeSet<String>) -> Option<Set> {
+    (!elements.is_empty()).then(|| Set { name: name(&digest(&elements)), kind, elements })
+}
+
+/// Twelve hexadecimal digits of the content (FNV-1a), which is what fits in a name. The policy is root's own: nobody
+/// looks for two lists with the same.
+fn digest(elements: &BTreeSet<String>) -> String {
+    let bytes = elements.iter().flat_map(|element| element.bytes().chain([b'\n']));
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{:012x}", hash >> 16)
+}
+
+/// All sets of one agent. Lists with the same networks share one.
+pub fn sets(firewall: &Firewall) -> Vec<Set> {
+    let mut all: Vec<Set> = Vec::new();
+    for (role, lists) in [(Role::Deny, &firewall.deny), (Role::Allow, &firewall.allow)] {
+        for to in lists {
+            let families = Family::BOTH.into_iter();
+            all.extend(families.filter_map(|family| net_set(firewall.uid, role, to, family)));
+        }
     }
+    let protocols = [Protocol::Tcp, Protocol::Udp].into_iter();
+    all.extend(protocols.filter_map(|protocol| port_set(firewall.uid, &firewall.loopback, protocol)));
+    let mut names = BTreeSet::new();
+    all.retain(|set| names.insert(set.name.clone()));
     all
-}
-
-fn net_set(name: String, family: Family, nets: &[IpNet]) -> Set {
-    let elements: BTreeSet<_> = nets.iter().flat_map(|net| halves(*net)).map(|net| element(&net)).collect();
-    let inet = if family == Family::V4 { "inet" } else { "inet6" };
-    let room = elements.len().max(65_536);
-    Set { name, kind: format!("hash:net family {inet} maxelem {room}"), elements }
-}
-
-fn port_set(name: String, ports: &PortSet, protocol: Protocol) -> Option<Set> {
-    let elements: BTreeSet<_> =
-        ports.of(protocol).flat_map(|r| r.first..=r.last).map(|port| port.to_string()).collect();
-    (!elements.is_empty()).then(|| Set { name, kind: "bitmap:port range 0-65535".into(), elements })
 }
 
 /// `hash:net` takes no `/0`: it is written as its two halves.
@@ -154,11 +150,25 @@ mod tests {
 
     #[test]
     fn the_whole_internet_is_two_halves() {
-        let net = |text: &str| text.parse::<IpNet>().unwrap();
-        let set = net_set("s".into(), Family::V4, &[net("0.0.0.0/0")]);
-        assert_eq!(set.elements, ["0.0.0.0/1", "128.0.0.0/1"].map(String::from).into());
-        let set = net_set("s".into(), Family::V6, &[net("::/0")]);
-        assert_eq!(set.elements, ["::/1", "8000::/1"].map(String::from).into());
+        let set = |text: &str, family| {
+            let to = Destinations { ports: None, nets: vec![text.parse().unwrap()] };
+            net_set(Uid(99), Role::Allow, &to, family).unwrap()
+        };
+        let (four, six) = (set("0.0.0.0/0", Family::V4), set("::/0", Family::V6));
+        assert_eq!(four.elements, ["0.0.0.0/1", "128.0.0.0/1"].map(String::from).into());
+        assert_eq!(six.elements, ["::/1", "8000::/1"].map(String::from).into());
+    }
+
+    #[test]
+    fn another_content_has_another_name_that_fits() {
+        let name = |nets: &[&str], uid| {
+            let nets = nets.iter().map(|net| net.parse().unwrap()).collect();
+            net_set(Uid(uid), Role::Deny, &Destinations { ports: None, nets }, Family::V4).unwrap().name
+        };
+        assert_eq!(name(&["10.0.0.0/8"], 9), name(&["10.0.0.0/8"], 9));
+        assert_ne!(name(&["10.0.0.0/8"], 9), name(&["10.0.0.0/9"], 9));
+        assert_ne!(name(&["10.0.0.0/8"], 9), name(&["10.0.0.0/8", "192.0.2.0/24"], 9));
+        assert!((name(&["10.0.0.0/8"], u32::MAX) + "_new").len() <= 31);
     }
 
     #[test]

@@ -82,8 +82,9 @@ fn destinations(firewall: &Firewall, family: Family, role: Role, target: &str) -
         Role::Allow => &firewall.allow,
     };
     let mut rules = Vec::new();
-    for (index, to) in lists.iter().enumerate().filter(|(_, to)| to.of(family).next().is_some()) {
-        let set = ipset::name(firewall.uid, role, index, family);
+    for to in lists {
+        let Some(set) = ipset::net_set(firewall.uid, role, to, family) else { continue };
+        let set = set.name;
         match &to.ports {
             None => rules.push(format!("-A AU_@UID@ -m set --match-set {set} dst -j {target}")),
             Some(ports) => {
@@ -134,9 +135,8 @@ fn inbound(firewall: &Firewall) -> Vec<String> {
 fn loopback(firewall: &Firewall) -> Vec<String> {
     [Protocol::Tcp, Protocol::Udp]
         .into_iter()
-        .filter(|protocol| firewall.loopback.of(*protocol).next().is_some())
-        .map(|protocol| {
-            let set = ipset::loopback_name(firewall.uid, protocol);
+        .filter_map(|protocol| Some((protocol, ipset::port_set(firewall.uid, &firewall.loopback, protocol)?.name)))
+        .map(|(protocol, set)| {
             format!("-A AU_@UID@ -o lo -p {protocol} -m addrtype --dst-type LOCAL -m set --match-set {set} dst -j ACCEPT")
         })
         .collect()

@@ -3,12 +3,15 @@
 //! What `nft list table` prints differs between versions, so it is never parsed: the text read back right after the load
 //! is kept, and compared.
 
-use super::iptables::mark;
-use crate::model::{
-    Family, PortSet, Protocol,
-    desired::{Destinations, Firewall, Inbound},
+use super::{
+    ipset::{self, Role},
+    iptables::mark,
 };
-use std::fmt::Display;
+use crate::model::{
+    Family, PortRange, PortSet,
+    desired::{Firewall, Inbound},
+};
+use std::{collections::BTreeSet, fmt::Display};
 
 /// The table, as an administrator may read it in the project's `iptables/` directory.
 const SKELETON: &str = include_str!("../../iptables/agentuser.nft");
@@ -24,17 +27,51 @@ pub fn table(firewall: &Firewall) -> String {
 
 /// The input of `nft -f`: one transaction for both families, which replaces the agent's table and touches no other.
 pub fn render(firewall: &Firewall) -> String {
+    fill(firewall, &sets(firewall))
+}
+
+/// Inputs of `nft -f`, one after the other, that turn a table loaded from `old` into the wanted one.
+///
+/// The kernel lets packets meet new rules an instant before it fills new sets, so sets come in a transaction before that of
+/// the rules, and go in one after it. Their names tell their content: no rule in force sees them change.
+pub fn render_change(firewall: &Firewall, old: &str) -> Vec<String> {
+    let (table, sets) = (table(firewall), sets(firewall));
+    let mut inputs = Vec::new();
+    if !sets.is_empty() {
+        inputs.push(format!("table inet {table} {{\n{}\n}}\n", sets.join("\n")));
+    }
+    inputs.push(fill(firewall, &[]).replacen("delete table", "flush table", 1));
+    let wanted: BTreeSet<_> = sets.iter().filter_map(|line| set_name(line)).collect();
+    let gone = old.lines().filter_map(set_name).filter(|name| !wanted.contains(name));
+    let gone: Vec<_> = gone.map(|name| format!("delete set inet {table} {name}\n")).collect();
+    inputs.extend((!gone.is_empty()).then(|| gone.concat()));
+    inputs
+}
+
+/// The name in the first line of a set.
+fn set_name(line: &str) -> Option<&str> {
+    line.trim_start().strip_prefix("set ")?.strip_suffix(" {")
+}
+
+fn fill(firewall: &Firewall, sets: &[String]) -> String {
+    let owners: Vec<_> = std::iter::once(firewall.uid.to_string())
+        .chain(firewall.sub_uids.iter().map(ToString::to_string))
+        .collect();
     let mut text = String::new();
     for line in SKELETON.lines() {
         let lines = match line.trim_start() {
-            "@SETS@" => sets(firewall),
-            "@DENY@" => rules(&firewall.deny, "deny", "jump refuse"),
-            "@INBOUND@" => vec![inbound(firewall)],
+            "@SETS@" => sets.to_vec(),
+            "@DENY@" => rules(firewall, Role::Deny, "jump refuse"),
             "@COOKIES@" if firewall.inbound == Inbound::Any => vec![],
             "@COOKIES@" => vec![COOKIES.into()],
+            "@INBOUND@" => vec![inbound(firewall)],
             "@LOOPBACK@" => loopback(firewall),
             "@ALLOW@" if firewall.outbound_allowed => vec!["accept".into()],
-            "@ALLOW@" => rules(&firewall.allow, "allow", "accept"),
+            "@ALLOW@" => rules(firewall, Role::Allow, "accept"),
+            // A rule for each, for a list in braces is a set, which the kernel fills too late.
+            whole if whole.contains("@OWNERS@") => {
+                owners.iter().map(|owner| whole.replace("@OWNERS@", owner)).collect()
+            }
             whole => vec![whole.to_owned()],
         };
         let indent = &line[..line.len() - line.trim_start().len()];
@@ -44,11 +81,8 @@ pub fn render(firewall: &Firewall) -> String {
             text.push('\n');
         }
     }
-    let owners =
-        std::iter::once(firewall.uid.to_string()).chain(firewall.sub_uids.iter().map(ToString::to_string));
     text.replace("@UID@", &firewall.uid.to_string())
         .replace("@MARK@", &format!("{:#010x}", mark(firewall.uid)))
-        .replace("@OWNERS@", &format!("{{ {} }}", list(owners)))
 }
 
 fn list<T: Display>(items: impl IntoIterator<Item = T>) -> String {
@@ -62,14 +96,16 @@ const fn number(family: Family) -> u8 {
     }
 }
 
+/// The sets have the names of their counterparts for iptables.
 fn sets(firewall: &Firewall) -> Vec<String> {
+    let mut names = BTreeSet::new();
     let mut lines = Vec::new();
-    for (role, lists) in [("deny", &firewall.deny), ("allow", &firewall.allow)] {
-        for (index, to) in lists.iter().enumerate() {
-            for family in Family::BOTH.into_iter().filter(|family| to.of(*family).next().is_some()) {
-                let version = number(family);
-                lines.push(format!("set {role}{index}v{version} {{"));
-                lines.push(format!("\ttype ipv{version}_addr; flags interval; auto-merge;"));
+    for (role, lists) in [(Role::Deny, &firewall.deny), (Role::Allow, &firewall.allow)] {
+        for (to, family) in lists.iter().flat_map(|to| Family::BOTH.map(|family| (to, family))) {
+            let Some(set) = ipset::net_set(firewall.uid, role, to, family) else { continue };
+            if names.insert(set.name.clone()) {
+                lines.push(format!("set {} {{", set.name));
+                lines.push(format!("\ttype ipv{}_addr; flags interval; auto-merge;", number(family)));
                 lines.push(format!("\telements = {{ {} }}", list(to.of(family))));
                 lines.push("}".into());
             }
@@ -78,28 +114,28 @@ fn sets(firewall: &Firewall) -> Vec<String> {
     lines
 }
 
-fn rules(lists: &[Destinations], role: &str, verdict: &str) -> Vec<String> {
+fn rules(firewall: &Firewall, role: Role, verdict: &str) -> Vec<String> {
+    let lists = match role {
+        Role::Deny => &firewall.deny,
+        Role::Allow => &firewall.allow,
+    };
     let mut rules = Vec::new();
-    for (index, to) in lists.iter().enumerate() {
-        for family in Family::BOTH.into_iter().filter(|family| to.of(*family).next().is_some()) {
-            let ip = if family == Family::V4 { "ip" } else { "ip6" };
-            let set = format!("{ip} daddr @{role}{index}v{}", number(family));
-            match &to.ports {
-                None => rules.push(format!("{set} {verdict}")),
-                Some(set_of) => rules.extend(ports(set_of).map(|ports| format!("{set} {ports} {verdict}"))),
-            }
+    for (to, family) in lists.iter().flat_map(|to| Family::BOTH.map(|family| (to, family))) {
+        let Some(set) = ipset::net_set(firewall.uid, role, to, family) else { continue };
+        let ip = if family == Family::V4 { "ip" } else { "ip6" };
+        let set = format!("{ip} daddr @{}", set.name);
+        match &to.ports {
+            None => rules.push(format!("{set} {verdict}")),
+            Some(set_of) => rules.extend(ports(set_of).map(|ports| format!("{set} {ports} {verdict}"))),
         }
     }
     rules
 }
 
 fn ports(set: &PortSet) -> impl Iterator<Item = String> {
-    [Protocol::Tcp, Protocol::Udp].into_iter().filter_map(|protocol| {
-        let ranges: Vec<_> = set
-            .of(protocol)
-            .map(|r| if r.first == r.last { r.first.to_string() } else { format!("{}-{}", r.first, r.last) })
-            .collect();
-        (!ranges.is_empty()).then(|| format!("{protocol} dport {{ {} }}", ranges.join(", ")))
+    set.ranges().iter().map(|range| match range {
+        PortRange { protocol, first, last } if first == last => format!("{protocol} dport {first}"),
+        PortRange { protocol, first, last } => format!("{protocol} dport {first}-{last}"),
     })
 }
 
@@ -130,5 +166,23 @@ mod tests {
     #[test]
     fn rendered() {
         insta::assert_snapshot!(render(&firewall()));
+    }
+
+    #[test]
+    fn a_change_makes_sets_before_rules_and_removes_them_after() {
+        let before = firewall();
+        let mut after = firewall();
+        after.allow.remove(0);
+        after.allow[0].nets.pop();
+        let name = |firewall: &Firewall, index: usize| {
+            ipset::net_set(firewall.uid, Role::Allow, &firewall.allow[index], Family::V4).unwrap().name
+        };
+        let inputs = render_change(&after, &render(&before));
+        assert_eq!(inputs.len(), 3);
+        assert!(inputs[0].contains(&format!("set {} {{", name(&after, 0))) && !inputs[0].contains("chain"));
+        assert!(inputs[1].contains("flush table inet agentuser_997") && !inputs[1].contains("\tset "));
+        assert!(inputs[2].contains(&format!("delete set inet agentuser_997 {}\n", name(&before, 0))));
+        assert!(!inputs[2].contains(&name(&after, 0)));
+        assert_eq!(render_change(&after, &render(&after)).len(), 2);
     }
 }

@@ -30,6 +30,12 @@ impl NftTable {
         Query::NftTable("inet", nft::table(&self.firewall))
     }
 
+    /// What is kept of the last load.
+    fn record(&self, machine: &dyn Observe) -> Result<Option<Record>, HostError> {
+        let file = machine.file(&self.record)?;
+        Ok(file.and_then(|file| serde_json::from_slice(&file.bytes).ok()))
+    }
+
     fn delete(&self) -> Command {
         Command::new(Program::Nft, ["delete", "table", "inet", &nft::table(&self.firewall)])
     }
@@ -55,10 +61,8 @@ impl Step for NftTable {
         if !output.status.success() {
             return Ok(Check::Missing);
         }
-        let record =
-            machine.file(&self.record)?.and_then(|file| serde_json::from_slice::<Record>(&file.bytes).ok());
         let listed = String::from_utf8_lossy(&output.stdout);
-        Ok(match record {
+        Ok(match self.record(machine)? {
             Some(record) if record.loaded != nft::render(&self.firewall) => {
                 Check::Drifted(vec!["it was made from another policy".into()])
             }
@@ -74,7 +78,18 @@ impl Step for NftTable {
 
     fn apply(&self, machine: &mut dyn Act) -> Result<Vec<String>, HostError> {
         let loaded = nft::render(&self.firewall);
-        machine.run(&Command::new(Program::Nft, ["-f", "-"]).reading(loaded.clone()))?;
+        let output = machine.query(&self.query())?;
+        let untouched = |record: &Record| {
+            output.status.success() && record.listed == String::from_utf8_lossy(&output.stdout)
+        };
+        // A table that somebody changed is made anew; one that is as we left it changes without a gap.
+        let inputs = match self.record(machine.observe())?.filter(untouched) {
+            Some(record) => nft::render_change(&self.firewall, &record.loaded),
+            None => vec![loaded.clone()],
+        };
+        for input in inputs {
+            machine.run(&Command::new(Program::Nft, ["-f", "-"]).reading(input))?;
+        }
         let record = Record { loaded, listed: text(&self.query(), machine.observe())? };
         let bytes = serde_json::to_vec(&record)
             .map_err(|error| HostError::path("can't write", &self.record, error))?;

@@ -144,6 +144,27 @@ impl Disk {
         }
     }
 
+    /// A table is kept as its sets in the order of their names, and then its rules.
+    fn nft(&mut self, input: &str) {
+        let words: Vec<_> = input.split_ascii_whitespace().collect();
+        let at = words.iter().position(|word| *word == "inet").unwrap();
+        let table = self.tables.entry(format!("inet {}", words[at + 1])).or_default();
+        let (mut sets, mut rules) = table.split_once("rules:").unwrap_or_default();
+        if input.contains("delete table") {
+            (sets, rules) = ("", "");
+        }
+        let sets = sets.lines().map(Into::into);
+        let mut sets: std::collections::BTreeSet<String> = sets.collect();
+        let new = input.lines().filter_map(|line| line.trim_start().strip_prefix("set ")?.strip_suffix(" {"));
+        sets.extend(new.map(Into::into));
+        for line in input.lines().filter(|line| line.starts_with("delete set")) {
+            sets.remove(line.rsplit(' ').next().unwrap());
+        }
+        let chains = input.find("\tchain ").map(|at| input[at..].to_owned());
+        let sets: Vec<_> = sets.into_iter().collect();
+        *table = format!("{}\nrules:{}", sets.join("\n"), chains.unwrap_or_else(|| rules.to_owned()));
+    }
+
     fn run(&mut self, command: &Command) {
         let args: Vec<_> = command.args.iter().map(String::as_str).collect();
         let stdin = String::from_utf8(command.stdin.clone()).unwrap();
@@ -166,10 +187,7 @@ impl Disk {
             Program::IptablesRestore => self.iptables(Family::V4, &stdin),
             Program::Ip6tablesRestore => self.iptables(Family::V6, &stdin),
             Program::Ipset => self.ipset(&stdin),
-            Program::Nft if args[0] == "-f" => {
-                let name = stdin.lines().find_map(|line| line.strip_prefix("add table ")).unwrap().to_owned();
-                self.tables.insert(name, stdin);
-            }
+            Program::Nft if args[0] == "-f" => self.nft(&stdin),
             Program::Nft => {
                 let family = if args[2] == "ip" { Family::V4 } else { Family::V6 };
                 if args[3] == "filter" {
