@@ -2,6 +2,7 @@
 
 use super::{Check, Description, Layer, Step, Undo};
 use crate::{
+    formats::digest::fnv1a,
     host::{Act, HostError, Observe, Seen, Shared},
     model::{
         AbsPath, Uid,
@@ -35,13 +36,9 @@ pub struct Traverse {
     pub records: AbsPath,
 }
 
-/// The file that keeps what a share found before it. Its name is made from the path by FNV-1a, for a path may be longer
-/// than a name.
+/// The file that keeps what a share found before it, named by a digest: a path may be longer than a name.
 fn record(records: &AbsPath, kind: &str, path: &AbsPath) -> AbsPath {
-    let hash = path.as_str().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    records.join(&format!("{kind}-{hash:016x}.jsonl"))
+    records.join(&format!("{kind}-{:016x}.jsonl", fnv1a(path.as_str().bytes())))
 }
 
 impl ShareAcl {
