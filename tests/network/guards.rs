@@ -5,8 +5,11 @@ use std::{
     io::{BufRead, BufReader},
     os::fd::OwnedFd,
     process::{Child, Command, Stdio},
-    sync::{Arc, Condvar, Mutex},
-    time::Duration,
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 /// Whoever sets agentuser up on this machine holds it.
@@ -71,7 +74,9 @@ pub(crate) struct Netns(pub(crate) String);
 
 impl Netns {
     pub(crate) fn new(name: &str) -> Self {
-        let netns = Self(format!("t_nw_{name}_{}", std::process::id()));
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let netns = Self(format!("t_nw_{name}_{}_{number}", std::process::id()));
         sh(&format!("ip netns add {}", netns.0));
         netns.sh("ip link set lo up");
         netns
@@ -185,6 +190,16 @@ impl Running {
     /// Its process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Waits until it is gone.
+    #[track_caller]
+    pub(crate) fn wait_end(&mut self) {
+        let end = Instant::now() + PATIENCE;
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < end, "it goes on: {:?}", self.lines().last());
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// The port of a server's `index`th listener.

@@ -11,8 +11,17 @@
     reason = "a test may panic and say why, and need not be fast"
 )]
 
+mod agents;
+mod boot;
+mod canary;
 mod guards;
 mod inbound;
+mod legacy;
 mod loopback;
+mod odd;
+mod older;
 mod outbound;
+mod reapply;
+mod sshd;
+mod subuids;
 mod world;

@@ -115,6 +115,13 @@ impl World {
         host.sh("ip -6 route add default via 2001:db8::2");
     }
 
+    /// The network as it is after a boot: no rules, and what was written on the disk.
+    pub(crate) fn boot(&mut self) {
+        let (host, remote) = (Netns::new("host"), Netns::new("remote"));
+        (self.host, self.remote) = (host, remote);
+        self.join();
+    }
+
     /// Puts a network policy in force for the first agent.
     #[track_caller]
     pub(crate) fn set_up(&self, network: &str) {
@@ -259,12 +266,12 @@ impl World {
 
     /// The first agent's uid.
     pub(crate) fn uid(&self) -> String {
-        sh(&format!("id -u {AGENT}")).trim().to_owned()
+        self.root(&format!("id -u {AGENT}")).trim().to_owned()
     }
 
     /// The second agent's uid.
     pub(crate) fn second_uid(&self) -> String {
-        sh(&format!("id -u {SECOND_AGENT}")).trim().to_owned()
+        self.root(&format!("id -u {SECOND_AGENT}")).trim().to_owned()
     }
 }
 

@@ -1,0 +1,36 @@
+//! After a boot, where no service manager loads the rules.
+
+use crate::world::{AGENT, Who, World};
+use std::fs;
+
+const CALLS: [&str; 4] =
+    ["tcp/192.0.2.2/8000", "tcp/2001:db8::2/8000", "udp/192.0.2.2/53", "udp/2001:db8::2/53"];
+const LISTENERS: [&str; 4] = ["tcp/0.0.0.0/8000", "tcp/::/8000", "udp/0.0.0.0/53", "udp/::/53"];
+
+#[test]
+fn the_first_command_is_confined_already() {
+    let Some(mut world) = World::with("{allow: [{cidr: 10.98.0.0/16}]}") else { return };
+    world.boot();
+    let _remote = world.serve(Who::Remote, &LISTENERS);
+    world.open(Who::Uid, &CALLS);
+    world.refused(Who::Agent, &CALLS);
+    world.open(Who::Agent, &["tcp/10.98.0.2/8000"]);
+    world.open(Who::Human, &CALLS);
+    world.agentuser(&["status"]).ok();
+}
+
+#[test]
+fn rules_that_can_not_be_loaded_have_run_refuse() {
+    let Some(mut world) = World::with("{}") else { return };
+    world.boot();
+    world.hide("ipset");
+    let said = world.run(Who::Agent, &["/bin/true"]).fails_with(125);
+    assert!(said.contains("ipset"), "{said}");
+    // A word that all is loaded is not believed.
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let netns = world.root("readlink /proc/self/ns/net");
+    fs::write(format!("/run/agentuser/{AGENT}.loaded"), format!("{} {}\n", boot.trim(), netns.trim()))
+        .unwrap();
+    let said = world.run(Who::Agent, &["/bin/true"]).fails_with(125);
+    assert!(said.contains("the firewall is not in force"), "{said}");
+}
