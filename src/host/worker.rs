@@ -43,6 +43,9 @@ pub enum Task {
     Kill,
 }
 
+/// The last uid but one, which no account has.
+const NOBODYS: u32 = u32::MAX - 1;
+
 #[derive(Serialize, Deserialize)]
 struct Request {
     identity: Identity,
@@ -141,18 +144,30 @@ pub fn main() -> io::Result<()> {
 }
 
 /// Gives up root's rights, in every form, and makes sure that they can't come back.
+///
+/// Files are opened and processes signalled by the effective id; who may signal, stop or trace the child goes by its real
+/// and saved ids (kill(2), ptrace(2)). These are nobody's, for the agent must not end or stop what works as the agent.
 fn become_for_good(identity: &Identity) -> io::Result<()> {
-    use nix::unistd::{Gid, Uid, getresgid, getresuid, setgroups, setresgid, setresuid};
+    use nix::{
+        errno::Errno,
+        unistd::{Gid, Uid, getresgid, getresuid, setgroups, setresgid, setresuid},
+    };
     let (uid, gid) = (Uid::from_raw(identity.uid.0), Gid::from_raw(identity.gid.0));
     if uid.is_root() {
         return Err(io::Error::other("a worker never works as root"));
     }
     setgroups(&identity.groups.iter().map(|group| Gid::from_raw(group.0)).collect::<Vec<_>>())?;
     setresgid(gid, gid, gid)?;
-    setresuid(uid, uid, uid)?;
+    let nobodys = Uid::from_raw(NOBODYS);
+    let others = match setresuid(nobodys, uid, nobodys) {
+        Ok(()) => nobodys,
+        // A user namespace may lack the id.
+        Err(Errno::EINVAL) => setresuid(uid, uid, uid).map(|()| uid)?,
+        Err(errno) => return Err(errno.into()),
+    };
     rustix::thread::set_no_new_privs(true)?;
     let (uids, gids) = (getresuid()?, getresgid()?);
-    let dropped = [uids.real, uids.effective, uids.saved] == [uid; 3]
+    let dropped = [uids.real, uids.effective, uids.saved] == [others, uid, others]
         && [gids.real, gids.effective, gids.saved] == [gid; 3];
     if dropped && nix::unistd::setuid(Uid::from_raw(0)).is_err() {
         return Ok(());

@@ -1,7 +1,8 @@
 //! The pass that takes our entries off again.
 //!
 //! Without a record it removes our entries and leaves the mode that was there before; objects that inherited our entries
-//! lose them the same way. With a record the recorded ACL comes back, where what is there is still what we made of it:
+//! lose them the same way. A directory loses them before it is listed, so that the agent can rename nothing in it; where
+//! somebody still may, objects are pinned. With a record the recorded ACL comes back, where what is there is still what we made of it:
 //! on the same object, pinned by a descriptor.
 //!
 //! A party whose entries go first closes its directories to the other. So the human's pass comes first; what the agent owns
@@ -62,7 +63,7 @@ impl Pass for Revert<'_> {
         if foreign(local, (self.job, self.owner), spot, meta, stale) {
             return;
         }
-        if self.record.mentions(meta.ino) {
+        if self.record.mentions(meta.ino) || local.renamable(self.calls, spot.dir, self.owner) {
             return local.deferred.push(spot.name.to_owned());
         }
         self.finish(&mut local.report, self.object(target, meta, None), meta, || spot.path());

@@ -2,6 +2,7 @@
 
 mod crash;
 mod foreign;
+mod processes;
 mod projects;
 mod refusals;
 mod setup;
