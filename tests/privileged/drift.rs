@@ -69,7 +69,7 @@ const DRIFTS: [Drift; 22] = [
     Drift {
         what: "all chains flushed, IPv6",
         begin: |machine| drop(machine.inside(&["ip6tables", "-F"])),
-        says: "IPv6: the jumps from OUTPUT is missing",
+        says: "IPv6: the jumps from OUTPUT are not as they should be",
         end: nothing,
     },
     Drift {
@@ -81,7 +81,7 @@ const DRIFTS: [Drift; 22] = [
     Drift {
         what: "a jump is gone",
         begin: |machine| drop(machine.inside(&["iptables", "-D", "OUTPUT", "1"])),
-        says: "IPv4: the jumps from OUTPUT is missing",
+        says: "IPv4: the jumps from OUTPUT are not as they should be",
         end: nothing,
     },
     Drift {
