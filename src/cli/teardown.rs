@@ -8,7 +8,11 @@ use super::{
 };
 use crate::{
     engine::{self, Receipt, Scope},
-    host::{Act, HostError, Lock, Observe, System, places},
+    host::{
+        Act, HostError, Lock, Observe, System,
+        dir::{self, Account, Dir},
+        places,
+    },
     model::{AbsPath, AccountName},
     policy::edit,
     step::AnyStep,
@@ -140,37 +144,33 @@ fn keep_target(dir: &PathBuf, receipt: &Receipt) -> Result<(AbsPath, AbsPath), F
 
 /// Ends the agent's processes, moves the home and gives it to the human.
 fn keep_home(receipt: &Receipt, from: &AbsPath, to: &AbsPath, machine: &mut System) -> Result<(), Failure> {
-    use crate::host::dir::{self, Dir};
     let human = receipt.entries.iter().find_map(|entry| match &entry.step {
         AnyStep::ShareAcl(share) => Some(share.owner.clone()),
         AnyStep::Traverse(parent) => Some(parent.owner.clone()),
         _ => None,
     });
-    let uid = receipt.entries.iter().find_map(|entry| match &entry.step {
-        AnyStep::Account(account) => Some((account.uid, &account.marker)),
+    let agent = receipt.entries.iter().find_map(|entry| match &entry.step {
+        AnyStep::Account(account) => Some((Account { uid: account.uid, gid: account.gid }, &account.marker)),
         _ => None,
     });
-    let Some((uid, marker)) = uid else { return Err(Failure::usage("the receipt tells of no account")) };
+    let Some((agent, marker)) = agent else { return Err(Failure::usage("the receipt tells of no account")) };
     let owner = match human {
-        Some(owner) => (owner.uid, owner.gid),
+        Some(owner) => Account { uid: owner.uid, gid: owner.gid },
         None => owner_by_marker(marker, machine)?,
     };
-    machine.end_processes(uid, &[])?;
+    machine.end_processes(agent.uid, &[])?;
     std::fs::rename(from, to).map_err(|error| HostError::path("can't move the home to", to, error))?;
     let kept = Dir::open(to.as_path()).map_err(HostError::from)?;
-    dir::hand_over(&kept, uid, owner.0, owner.1).map_err(HostError::from)?;
+    dir::hand_over(&kept, agent, owner).map_err(HostError::from)?;
     Ok(())
 }
 
 /// The human named in the account's comment field.
-fn owner_by_marker(
-    marker: &str,
-    machine: &System,
-) -> Result<(crate::model::Uid, crate::model::Gid), Failure> {
+fn owner_by_marker(marker: &str, machine: &System) -> Result<Account, Failure> {
     let name = marker.split(' ').nth(3).unwrap_or_default();
     let person =
         machine.person(name)?.ok_or_else(|| Failure::new(anyhow::anyhow!("`{name}` has no account")))?;
-    Ok((person.uid, person.gid))
+    Ok(Account { uid: person.uid, gid: person.gid })
 }
 
 /// Other agents stay: the policy goes on without this one.

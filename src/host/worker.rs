@@ -37,8 +37,8 @@ pub enum Task {
     Look(Shared),
     /// Grants.
     Open(Shared),
-    /// Takes back.
-    Close(Shared, Vec<Prior>),
+    /// Takes back, also what the agent's group was given.
+    Close(Shared, Option<Gid>, Vec<Prior>),
     /// Kills every process of the account but itself.
     Kill,
 }
@@ -180,19 +180,19 @@ fn perform(task: Task, uid: Uid, up: &Up) -> Result<Seen, share::ShareError> {
     Ok(match task {
         Task::Look(Shared::Tree(job)) => tree(share::check(&job, uid)?),
         Task::Open(Shared::Tree(job)) => tree(share::apply(&job, uid, up)?),
-        Task::Close(Shared::Tree(job), priors) => {
-            tree(share::revert(&job, uid, &PriorRecord::from_iter(priors), up)?)
+        Task::Close(Shared::Tree(job), group, priors) => {
+            tree(share::revert(&job, group, uid, &PriorRecord::from_iter(priors), up)?)
         }
-        Task::Look(Shared::Root(job)) | Task::Open(Shared::Root(job)) | Task::Close(Shared::Root(job), _) => {
-            Seen::Root(share::root_is_open(&job)?)
-        }
+        Task::Look(Shared::Root(job))
+        | Task::Open(Shared::Root(job))
+        | Task::Close(Shared::Root(job), ..) => Seen::Root(share::root_is_open(&job)?),
         Task::Look(Shared::Traverse { dir, agent, owner }) => {
             Seen::Passage(share::traverse_check(&dir, agent, owner)?)
         }
         Task::Open(Shared::Traverse { dir, agent, owner }) => {
             Seen::Passage(share::traverse_apply(&dir, agent, owner, up)?)
         }
-        Task::Close(Shared::Traverse { dir, agent, owner }, priors) => {
+        Task::Close(Shared::Traverse { dir, agent, owner }, _, priors) => {
             Seen::Closed(share::traverse_revert(&dir, agent, owner, priors.first())?)
         }
         Task::Kill => {

@@ -2,7 +2,6 @@
 
 use crate::common::*;
 use agentuser::host::dir::{Dir, hand_over};
-use agentuser::model::Gid;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -74,7 +73,7 @@ fn handing_over() {
     while_swapping(&root, || {
         for turn in 0..300 {
             let (from, to) = if turn % 2 == 0 { (AGENT, HUMAN) } else { (HUMAN, AGENT) };
-            changed += hand_over(&dir, from, to, Gid(to.0)).unwrap().changed;
+            changed += hand_over(&dir, account(from), account(to)).unwrap().changed;
         }
     });
     assert!(changed > 300);

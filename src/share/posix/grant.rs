@@ -170,7 +170,10 @@ impl Grant<'_> {
         };
         let entries = self.job.entries(meta.is_dir() || meta.mode & 0o111 != 0, linked_outside);
         let found = read(ACCESS)?;
-        let foreign = |acl: &Option<Acl>| acl.as_ref().is_some_and(|acl| !is_ours(acl, &self.job.tags()));
+        // What the agent chose for its own files does not come back when they are the human's.
+        let foreign = |acl: &Option<Acl>| {
+            self.owner != self.job.agent && acl.as_ref().is_some_and(|acl| !is_ours(acl, &self.job.tags()))
+        };
         let mut record = foreign(&found);
         let ours = found.is_some() && !record;
         let access = found.unwrap_or_else(|| Acl::from_mode(meta.mode));

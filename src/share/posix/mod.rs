@@ -31,7 +31,7 @@ use self::xattr::{Calls, Target};
 use super::{Access, Finding, Job, Passage, PassageEnd, Report, Why};
 use crate::formats::posix_acl::{ACCESS, Acl, DEFAULT, Entry, Perm, Tag};
 use crate::host::dir::Dir;
-use crate::model::{AbsPath, PathBytes, Uid};
+use crate::model::{AbsPath, Gid, PathBytes, Uid};
 use std::{io, os::fd::AsFd};
 
 /// More threads than this would open more descriptors than the usual limit lets them.
@@ -82,11 +82,17 @@ pub fn check(job: &Job, owner: Uid) -> Result<Report, ShareError> {
     grant::run(job, owner, None)
 }
 
-/// Takes our entries off everything in the tree that `owner` owns. What had an ACL before gets it back where what is
-/// there is still what we made of it.
-pub fn revert(job: &Job, owner: Uid, prior: &PriorRecord, sink: &dyn Sink) -> Result<Report, ShareError> {
+/// Takes our entries off everything in the tree that `owner` owns, and those of the agent's group. What had an ACL before
+/// gets it back where what is there is still what we made of it.
+pub fn revert(
+    job: &Job,
+    group: Option<Gid>,
+    owner: Uid,
+    prior: &PriorRecord,
+    sink: &dyn Sink,
+) -> Result<Report, ShareError> {
     only_as(owner)?;
-    revert::run(job, owner, prior, sink)
+    revert::run(job, group, owner, prior, sink)
 }
 
 /// Whether the root of the tree has our entries, access and default: true of every tree that [`apply`] went over.

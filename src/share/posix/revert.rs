@@ -14,15 +14,17 @@ use super::record::{AclBytes, Prior, PriorRecord};
 use super::walk::{Local, Pass, Spot, foreign, refused, walk};
 use super::xattr::{Calls, Target};
 use super::{Job, ShareError, Sink};
-use crate::formats::posix_acl::{ACCESS, Acl, DEFAULT, Tag};
+use crate::formats::posix_acl::{ACCESS, Acl, DEFAULT, Entry, Tag};
 use crate::host::dir::{Dir, Meta, PathBytes, Place};
-use crate::model::Uid;
+use crate::model::{Gid, Uid};
 use crate::share::report::{Report, Why};
 use std::ffi::CStr;
 use std::os::fd::AsFd;
 
 struct Revert<'a> {
     job: &'a Job,
+    /// Whatever else comes back, entries with these do not: the agent may have had files inherit them from its directories.
+    agents: Vec<Tag>,
     owner: Uid,
     calls: Calls,
     record: &'a PriorRecord,
@@ -42,12 +44,14 @@ enum Done {
 
 pub(super) fn run(
     job: &Job,
+    group: Option<Gid>,
     owner: Uid,
     record: &PriorRecord,
     sink: &dyn Sink,
 ) -> Result<Report, ShareError> {
     let root = super::open(&job.root)?;
-    let pass = Revert { job, owner, calls: Calls::probe(&root)?, record, groups: Groups::mine() };
+    let agents = [Tag::User(job.agent)].into_iter().chain(group.map(Tag::Group)).collect();
+    let pass = Revert { job, agents, owner, calls: Calls::probe(&root)?, record, groups: Groups::mine() };
     let mut local = walk(&root, job, sink, &pass)?;
     for path in record.unused(&local.found) {
         local.report.record_unused.push(|| path);
@@ -90,7 +94,7 @@ impl Pass for Revert<'_> {
 
 impl Revert<'_> {
     fn has_ours(&self, acl: &Acl) -> bool {
-        acl.get(Tag::User(self.job.agent)).is_some()
+        self.agents.iter().any(|tag| acl.get(*tag).is_some())
     }
 
     fn read(&self, target: Target<'_>, kind: &CStr) -> Result<Option<Acl>, Why> {
@@ -114,7 +118,9 @@ impl Revert<'_> {
             let before = prior.and_then(Prior::default_acl);
             let bytes = prior.and_then(|prior| prior.default.as_ref());
             let regrant = |base: &Acl, ours: &Ours| grant_default(Some(base), base, ours);
-            let only_ours = acl.named().all(|entry| self.job.tags().contains(&entry.tag));
+            let is_ours =
+                |entry: Entry| self.job.tags().contains(&entry.tag) || self.agents.contains(&entry.tag);
+            let only_ours = acl.named().all(is_ours);
             let how = if before.is_none() && only_ours {
                 self.calls.remove_default(target).map_err(refused)?;
                 Done::Restored
@@ -137,11 +143,16 @@ impl Revert<'_> {
         regrant: impl Fn(&Acl, &Ours) -> Acl,
     ) -> (Vec<u8>, Done) {
         let tags = self.job.tags();
-        let Some(before) = before else { return (strip(acl, &tags).render(), Done::Restored) };
+        let only_the_rest =
+            |acl: &Acl| if self.has_ours(acl) { strip(acl, &self.agents) } else { acl.clone() };
+        let stripped = || only_the_rest(&strip(acl, &tags)).render();
+        let Some(before) = before else { return (stripped(), Done::Restored) };
         match (restore(acl, before, &tags, regrant), bytes) {
-            (Some(restored), Some(bytes)) if restored == *before => (bytes.0.clone(), Done::Restored),
-            (Some(restored), _) => (restored.render(), Done::Restored),
-            (None, _) => (strip(acl, &tags).render(), Done::Altered),
+            (Some(restored), Some(bytes)) if restored == *before && !self.has_ours(before) => {
+                (bytes.0.clone(), Done::Restored)
+            }
+            (Some(restored), _) => (only_the_rest(&restored).render(), Done::Restored),
+            (None, _) => (stripped(), Done::Altered),
         }
     }
 

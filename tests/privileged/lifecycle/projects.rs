@@ -96,3 +96,44 @@ fn a_project_that_is_gone() {
     machine.agentuser(&["unshare", second.to_str().unwrap()]).ok();
     assert_in_force(&machine);
 }
+
+/// The agent makes new files all the time, in every directory that it may write.
+#[test]
+fn a_project_is_taken_back_from_an_agent_at_work() {
+    let Some(machine) = Machine::set_up() else { return };
+    let human = machine.human();
+    let second = human.make_dir("second");
+    for n in 0..200 {
+        human.make_dir(&format!("second/{n}"));
+    }
+    let second = second.to_str().unwrap();
+    machine.agentuser(&["share", second]).ok();
+    let busy = "import os\n\
+                at = [os.open(d, os.O_RDONLY) for d in ['.'] + os.listdir('.') if os.path.isdir(d)]\n\
+                open('begun', 'w')\n\
+                n = 0\n\
+                while True:\n\
+                \x20   for d in at:\n\
+                \x20       n += 1\n\
+                \x20       try: os.mkdir(f'agents{n}', dir_fd=d); at.append(os.open(f'agents{n}', os.O_RDONLY, dir_fd=d))\n\
+                \x20       except OSError: pass\n\
+                \x20       if len(at) > 500: at[200:300] = []";
+    let mut command = human.command(&[
+        "agentuser",
+        "run",
+        "--",
+        "sh",
+        "-c",
+        "setsid python3 -c \"$1\" >/dev/null 2>&1 &",
+        "sh",
+        busy,
+    ]);
+    command.current_dir(second);
+    crate::common::finish(command, b"").ok();
+    crate::common::until("it is at work", || fs::exists(format!("{second}/begun")).unwrap());
+    machine.agentuser(&["unshare", second]).ok();
+    let agents = crate::common::system(&["find", second, "-user", crate::common::AGENT]);
+    let open = crate::common::system(&["getfacl", "-R", second]);
+    assert!(agents.is_empty(), "{agents}");
+    assert!(!open.contains(crate::common::AGENT), "{open}");
+}
