@@ -10,7 +10,8 @@ fn main() -> std::process::ExitCode {
     agentuser::cli::main(arguments)
 }
 
+/// The policy, the plans and the texts are the same everywhere; what acts on a machine exists for Linux alone.
 #[cfg(not(target_os = "linux"))]
-fn main() -> std::process::ExitCode {
-    std::process::ExitCode::from(125)
+fn main() -> anyhow::Result<()> {
+    anyhow::bail!("this version of agentuser runs on Linux only")
 }

@@ -11,6 +11,8 @@
 mod common;
 #[path = "share/directories.rs"]
 mod directories;
+#[path = "share/leaving.rs"]
+mod leaving;
 #[path = "share/links.rs"]
 mod links;
 #[path = "share/parents.rs"]

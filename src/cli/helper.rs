@@ -3,7 +3,7 @@
 use super::{Failure, invoker, situation, situation::Situation, status};
 use crate::{
     engine::{Scope, ensure},
-    host::{Act, FileState, Lock, System, Validator, places},
+    host::{Act, FileState, Lock, Observe, System, Validator, places},
     model::{AccountName, Gid, Uid},
 };
 use clap::Subcommand;
@@ -64,7 +64,10 @@ fn load(names: &[AccountName]) -> Result<ExitCode, Failure> {
 pub(crate) fn stamp(name: &AccountName, machine: &mut System) -> Result<(), Failure> {
     let bytes = moment().into_bytes();
     let file = FileState { bytes, mode: 0o644, uid: Uid(0), gid: Gid(0) };
-    machine.write(&places::stamp(name), &file, Validator::Nobody)?;
+    let path = places::stamp(name);
+    if machine.file(&path)?.as_ref() != Some(&file) {
+        machine.write(&path, &file, Validator::Nobody)?;
+    }
     Ok(())
 }
 

@@ -94,6 +94,10 @@ enum Command {
 
 /// Reads the command line and does what it says.
 pub fn main(arguments: Vec<OsString>) -> ExitCode {
+    // A launch in its plain form does not wait for the whole command line to be built.
+    if let Some((global, run)) = run::plain(&arguments) {
+        return ended(run::run(&global, run), 125);
+    }
     if let Err(error) = invoker::clean_environment(&arguments) {
         printer::failure(&Failure::new(error));
         return ExitCode::from(125);
@@ -107,13 +111,17 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
     };
     printer::set_color(cli.global.color);
     let launches = matches!(cli.command, Command::Run(_) | Command::Shell(_));
-    match dispatch(cli) {
-        Ok(code) => code,
-        Err(failure) => {
-            printer::failure(&failure);
-            ExitCode::from(if launches { 125 } else { failure.code })
-        }
-    }
+    let result = dispatch(cli);
+    let code = result.as_ref().err().map_or(1, |failure| failure.code);
+    ended(result, if launches { 125 } else { code })
+}
+
+/// How the process ends; a failure is said, and ends it with `code`.
+fn ended(result: Result<ExitCode, Failure>, code: u8) -> ExitCode {
+    result.unwrap_or_else(|failure| {
+        printer::failure(&failure);
+        ExitCode::from(code)
+    })
 }
 
 fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
@@ -127,12 +135,14 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Unshare(arguments) => share::unshare(&global, &arguments),
         Command::Teardown(arguments) => teardown::teardown(&global, &arguments),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "agentuser", &mut std::io::stdout());
-            Ok(ExitCode::SUCCESS)
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "agentuser", &mut text);
+            printer::document(&text)
         }
         Command::Man => {
-            clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout()).map_err(Failure::new)?;
-            Ok(ExitCode::SUCCESS)
+            let mut text = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut text)?;
+            printer::document(&text)
         }
         Command::Helper(command) => helper::helper(&command),
         Command::Worker => {
@@ -144,8 +154,9 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
 
 /// An existing directory, as a path without links.
 fn existing_directory(path: &PathBuf) -> Result<crate::model::AbsPath, Failure> {
-    let real = std::fs::canonicalize(path)
-        .map_err(|error| Failure::new(anyhow::anyhow!("`{}`: {error}", path.display())))?;
+    let real = std::fs::canonicalize(path).map_err(|error| {
+        Failure::usage(format!("`{}`: {error}", path.display())).hint("name a directory that is there")
+    })?;
     let text = real.into_os_string().into_string();
     let text =
         text.map_err(|path| Failure::new(anyhow::anyhow!("`{}` is not valid text", path.display())))?;

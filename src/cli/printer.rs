@@ -48,6 +48,14 @@ pub(crate) fn data(line: &str) {
     let _ = writeln!(anstream::stdout(), "{line}");
 }
 
+/// A whole document; a reader who has seen enough is no failure.
+pub(crate) fn document(text: &[u8]) -> Result<std::process::ExitCode, Failure> {
+    match std::io::stdout().write_all(text) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(std::process::ExitCode::SUCCESS),
+    }
+}
+
 /// A heading over lines of data.
 pub(crate) fn heading(text: &str) {
     data(&format!("{BOLD}{text}{BOLD:#}"));

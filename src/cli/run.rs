@@ -35,6 +35,25 @@ pub(crate) struct Arguments {
     command: Vec<OsString>,
 }
 
+/// `agentuser [--agent NAME] run [--agent NAME] -- COMMAND...`, and nothing else: the whole command line takes longer to
+/// build than the rest of a launch.
+pub(crate) fn plain(arguments: &[OsString]) -> Option<(Global, Arguments)> {
+    let mut global = Global::default();
+    let mut words = arguments.get(1..)?.iter();
+    let mut is_run = false;
+    loop {
+        match words.next()?.to_str()? {
+            "run" if !is_run => is_run = true,
+            "--agent" if global.agent.is_none() => global.agent = Some(words.next()?.to_str()?.parse().ok()?),
+            "--" if is_run => break,
+            _ => return None,
+        }
+    }
+    let command: Vec<_> = words.cloned().collect();
+    let place = Place { project: None, home: false };
+    (!command.is_empty() && !invoker::is_root()).then_some((global, Arguments { place, command }))
+}
+
 pub(crate) fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
     launch(global, &arguments.place, arguments.command)
 }
@@ -48,6 +67,7 @@ fn launch(global: &Global, place: &Place, command: Vec<OsString>) -> Result<Exit
         invoker::policy()?.ok_or_else(|| Failure::usage("nothing is set up").hint("agentuser setup"))?;
     let name = invoker::agent(&policy, global)?;
     let agent = &policy.agents[&name];
+    refuse_others(&name, agent)?;
     trust::check(Path::new(places::PROGRAM))?;
     let directory = directory(agent, place)?;
     put_in_force(&name, agent)?;
@@ -64,7 +84,16 @@ fn launch(global: &Global, place: &Place, command: Vec<OsString>) -> Result<Exit
     }
     arguments.push("--".into());
     arguments.extend(command);
-    Ok(relay::run(&name, arguments)?)
+    relay::run(&name, arguments).map_err(|error| Failure::new(error).hint("agentuser status"))
+}
+
+/// Says so before sudo asks for a password that would not help.
+fn refuse_others(name: &AccountName, agent: &Agent) -> Result<(), Failure> {
+    if invoker::is_root() || invoker::human().as_deref() == Some(agent.human.as_str()) {
+        return Ok(());
+    }
+    Err(Failure::new(anyhow::anyhow!("`{name}` is the agent of {}, and not yours", agent.human.as_str()))
+        .hint("agentuser setup, for an agent of your own"))
 }
 
 fn option(name: &str, value: &OsStr) -> OsString {
@@ -146,4 +175,38 @@ pub fn enter(arguments: Vec<OsString>) -> ExitCode {
 
 fn number(argument: &OsStr, name: &str) -> Option<i32> {
     argument.to_str()?.strip_prefix(name)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plainly(line: &str) -> Option<(Option<String>, Vec<String>)> {
+        let words: Vec<OsString> = line.split(' ').map(Into::into).collect();
+        let (global, arguments) = plain(&words)?;
+        let command = arguments.command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+        Some((global.agent.map(|name| name.to_string()), command))
+    }
+
+    #[test]
+    fn only_the_plain_form_is_read_here() {
+        if invoker::is_root() {
+            assert_eq!(plainly("agentuser run -- true"), None);
+            return;
+        }
+        assert_eq!(
+            plainly("agentuser run -- ls --home").unwrap(),
+            (None, vec!["ls".into(), "--home".into()])
+        );
+        assert_eq!(plainly("agentuser --agent bot run -- x").unwrap().0, Some("bot".into()));
+        for other in [
+            "agentuser run",
+            "agentuser run --",
+            "agentuser run ls",
+            "agentuser run --home -- x",
+            "agentuser shell -- x",
+        ] {
+            assert_eq!(plainly(other), None, "{other}");
+        }
+    }
 }

@@ -64,6 +64,19 @@ impl Line {
     }
 }
 
+impl Line {
+    /// A policy that can't be planned, such as one with a project that is gone: nothing else can be told of the agent.
+    fn unmet(name: &AccountName, failure: &Failure) -> Self {
+        Self {
+            id: format!("policy:{name}"),
+            layer: Layer::Program,
+            title: format!("what the policy says of {name}"),
+            state: State::Unknown,
+            differences: vec![failure.error.to_string()],
+        }
+    }
+}
+
 /// One agent, for a reader.
 #[derive(Debug, Serialize)]
 struct AgentStatus {
@@ -136,7 +149,14 @@ fn names(situation: &Situation, global: &Global) -> Result<Vec<AccountName>, Fai
 
 fn look_at(name: &AccountName, situation: &Situation, machine: &System) -> Result<AgentStatus, Failure> {
     let human = situation.policy.agents[name].human.as_str().to_owned();
-    let plans = [situation.machine_plan(), situation.agent_plan(name)?];
+    let plan = match situation.agent_plan(name) {
+        Ok(plan) => plan,
+        Err(failure) => {
+            let steps = vec![Line::unmet(name, &failure)];
+            return Ok(AgentStatus { agent: name.clone(), human, in_force: false, steps });
+        }
+    };
+    let plans = [situation.machine_plan(), plan];
     let mut steps = Vec::new();
     if invoker::is_root() {
         for plan in &plans {
@@ -187,12 +207,16 @@ fn show(status: &Status) {
     for agent in &status.agents {
         printer::heading(&format!("{}, the agent of {}", agent.agent, agent.human));
         let mut layer = None;
+        let mut said: &[String] = &[];
         for line in &agent.steps {
             if layer != Some(line.layer) {
                 layer = Some(line.layer);
                 printer::data(&format!(" {}", line.layer.heading()));
             }
-            show_line(line);
+            // What keeps many steps from being seen is said once.
+            let again = line.state == State::Unknown && line.differences == said;
+            show_line(line, !again);
+            said = &line.differences;
         }
     }
     printer::heading("Not in force in this version");
@@ -211,7 +235,7 @@ fn show(status: &Status) {
     }
 }
 
-fn show_line(line: &Line) {
+fn show_line(line: &Line, with_differences: bool) {
     let word = match line.state {
         State::InForce => return printer::marked(Mark::Good, &line.title),
         State::Missing => "missing",
@@ -221,7 +245,7 @@ fn show_line(line: &Line) {
     };
     let mark = if line.state == State::Unknown { Mark::Open } else { Mark::Bad };
     printer::marked(mark, &format!("{}: {word}", line.title));
-    for difference in &line.differences {
+    for difference in line.differences.iter().filter(|_| with_differences) {
         printer::detail(difference);
     }
 }

@@ -8,7 +8,11 @@ use super::{
 };
 use crate::{
     engine::{self, Receipt, Scope},
-    host::{Act, HostError, Lock, Observe, System, places},
+    host::{
+        Act, HostError, Lock, Observe, System,
+        dir::{self, Account, Dir},
+        places,
+    },
     model::{AbsPath, AccountName},
     policy::edit,
     step::AnyStep,
@@ -37,8 +41,8 @@ pub(crate) fn teardown(global: &Global, arguments: &Arguments) -> Result<ExitCod
         line.extend(global.quiet.then(|| "--quiet".into()));
         return invoker::raise(&line, ask::possible());
     }
-    let lock = Lock::take(PATIENCE, || printer::say("waiting for another agentuser to end …"))?;
-    let name = agent(global)?;
+    let _lock = Lock::take(PATIENCE, || printer::say("waiting for another agentuser to end …"))?;
+    let Some(name) = agent(global)? else { return finish(global.quiet) };
     let scope = Scope::Agent(name.clone());
     let receipt = Receipt::load(&scope, &System::new())?;
     let keep = arguments.keep_home.as_ref().map(|dir| keep_target(dir, &receipt)).transpose()?;
@@ -58,8 +62,6 @@ pub(crate) fn teardown(global: &Global, arguments: &Arguments) -> Result<ExitCod
     let others = situation::agents_set_up(&machine)?;
     if others.is_empty() {
         engine::teardown(&Scope::Machine, &mut machine, &mut steps)?;
-        drop(steps);
-        lock.discard();
     } else {
         drop(steps);
         leave_policy(&name, global.quiet)?;
@@ -70,21 +72,35 @@ pub(crate) fn teardown(global: &Global, arguments: &Arguments) -> Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
-/// The agent to tear down; it need not be in the policy any more.
-fn agent(global: &Global) -> Result<AccountName, Failure> {
+/// Takes back what all agents share where no agent is left: a setup was cut short before its first one, or a teardown
+/// after its last.
+fn finish(quiet: bool) -> Result<ExitCode, Failure> {
+    let mut steps = Steps::new(quiet);
+    engine::teardown(&Scope::Machine, &mut System::new(), &mut steps)?;
+    drop(steps);
+    if !quiet {
+        printer::data("No agent was left; what they shared is gone.");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The agent to tear down; it need not be in the policy any more. None where only what agents share is left.
+fn agent(global: &Global) -> Result<Option<AccountName>, Failure> {
     let set_up = situation::agents_set_up(&System::new())?;
     let no = |name: &AccountName| {
         Failure::usage(format!("no receipt tells of an agent `{name}`")).hint("agentuser status")
     };
+    let begun = System::new().directory(&places::fixed(places::STATE))?.is_some();
     match (&global.agent, &set_up[..]) {
-        (Some(name), _) if set_up.contains(name) => Ok(name.clone()),
+        (Some(name), _) if set_up.contains(name) => Ok(Some(name.clone())),
+        (_, []) if begun => Ok(None),
         (Some(name), _) => Err(no(name)),
         (None, []) => Err(Failure::usage("nothing is set up")),
-        (None, [only]) => Ok(only.clone()),
+        (None, [only]) => Ok(Some(only.clone())),
         (None, _) => {
             let (_, policy) = invoker::policy()?.unwrap_or_default();
             let name = invoker::agent(&policy, global)?;
-            if set_up.contains(&name) { Ok(name) } else { Err(no(&name)) }
+            if set_up.contains(&name) { Ok(Some(name)) } else { Err(no(&name)) }
         }
     }
 }
@@ -128,37 +144,33 @@ fn keep_target(dir: &PathBuf, receipt: &Receipt) -> Result<(AbsPath, AbsPath), F
 
 /// Ends the agent's processes, moves the home and gives it to the human.
 fn keep_home(receipt: &Receipt, from: &AbsPath, to: &AbsPath, machine: &mut System) -> Result<(), Failure> {
-    use crate::host::dir::{self, Dir};
     let human = receipt.entries.iter().find_map(|entry| match &entry.step {
         AnyStep::ShareAcl(share) => Some(share.owner.clone()),
         AnyStep::Traverse(parent) => Some(parent.owner.clone()),
         _ => None,
     });
-    let uid = receipt.entries.iter().find_map(|entry| match &entry.step {
-        AnyStep::Account(account) => Some((account.uid, &account.marker)),
+    let agent = receipt.entries.iter().find_map(|entry| match &entry.step {
+        AnyStep::Account(account) => Some((Account { uid: account.uid, gid: account.gid }, &account.marker)),
         _ => None,
     });
-    let Some((uid, marker)) = uid else { return Err(Failure::usage("the receipt tells of no account")) };
+    let Some((agent, marker)) = agent else { return Err(Failure::usage("the receipt tells of no account")) };
     let owner = match human {
-        Some(owner) => (owner.uid, owner.gid),
+        Some(owner) => Account { uid: owner.uid, gid: owner.gid },
         None => owner_by_marker(marker, machine)?,
     };
-    machine.end_processes(uid, &[])?;
+    machine.end_processes(agent.uid, &[])?;
     std::fs::rename(from, to).map_err(|error| HostError::path("can't move the home to", to, error))?;
     let kept = Dir::open(to.as_path()).map_err(HostError::from)?;
-    dir::hand_over(&kept, uid, owner.0, owner.1).map_err(HostError::from)?;
+    dir::hand_over(&kept, agent, owner).map_err(HostError::from)?;
     Ok(())
 }
 
 /// The human named in the account's comment field.
-fn owner_by_marker(
-    marker: &str,
-    machine: &System,
-) -> Result<(crate::model::Uid, crate::model::Gid), Failure> {
+fn owner_by_marker(marker: &str, machine: &System) -> Result<Account, Failure> {
     let name = marker.split(' ').nth(3).unwrap_or_default();
     let person =
         machine.person(name)?.ok_or_else(|| Failure::new(anyhow::anyhow!("`{name}` has no account")))?;
-    Ok((person.uid, person.gid))
+    Ok(Account { uid: person.uid, gid: person.gid })
 }
 
 /// Other agents stay: the policy goes on without this one.

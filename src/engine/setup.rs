@@ -47,24 +47,31 @@ pub enum SetupError {
 /// Entries of the receipt that the plan no longer has are reverted first, the last one first.
 pub fn setup(plan: &Plan, machine: &mut dyn Act, progress: &mut dyn Progress) -> Result<usize, SetupError> {
     let mut receipt = Receipt::load(&plan.scope, machine.observe()).map_err(SetupError::Receipt)?;
-    refuse_what_is_foreign(plan, &receipt, machine)?;
+    let checks = refuse_what_is_foreign(plan, &receipt, machine)?;
     let mut changed = revert_left_overs(plan, &mut receipt, machine, progress)?;
-    for step in &plan.steps {
-        changed += usize::from(take(step, plan, &mut receipt, machine, progress)?);
+    for (step, first) in plan.steps.iter().zip(checks) {
+        // What was found at first holds until something is changed: a large tree is not walked twice.
+        let found = if changed == 0 { first } else { check(step, &receipt, machine.observe()) };
+        changed += usize::from(take(step, &found, plan, &mut receipt, machine, progress)?);
     }
     Ok(changed)
 }
 
-fn refuse_what_is_foreign(plan: &Plan, receipt: &Receipt, machine: &dyn Act) -> Result<(), SetupError> {
+fn refuse_what_is_foreign(
+    plan: &Plan,
+    receipt: &Receipt,
+    machine: &dyn Act,
+) -> Result<Vec<Check>, SetupError> {
+    let mut checks = Vec::with_capacity(plan.steps.len());
     for step in &plan.steps {
         let title = || step.describe().title;
         match check(step, receipt, machine.observe()) {
             Check::Foreign(what) => return Err(SetupError::Foreign { title: title(), what }),
             Check::Unknown(why) => return Err(SetupError::Unknown { title: title(), why }),
-            Check::Satisfied | Check::Missing | Check::Drifted(_) => {}
+            found => checks.push(found),
         }
     }
-    Ok(())
+    Ok(checks)
 }
 
 fn revert_left_overs(
@@ -92,6 +99,7 @@ fn revert_left_overs(
 /// Takes one step where the system differs, and answers whether it did.
 fn take(
     step: &AnyStep,
+    found: &Check,
     plan: &Plan,
     receipt: &mut Receipt,
     machine: &mut dyn Act,
@@ -102,7 +110,7 @@ fn take(
         receipt.store(&plan.scope, machine).map_err(SetupError::Receipt)
     };
     let known = receipt.entry(&step.id()).cloned();
-    if check(step, receipt, machine.observe()) == Check::Satisfied {
+    if *found == Check::Satisfied {
         // The same id with another content that is already so: the receipt follows.
         if let Some(entry) = known.filter(|entry| entry.step != *step) {
             receipt.put(Entry { step: step.clone(), ..entry });

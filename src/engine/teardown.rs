@@ -63,11 +63,26 @@ pub fn teardown(
 
 /// Removes the directories of the state, once they are empty.
 fn sweep(scope: &Scope, machine: &mut dyn Act) -> Result<(), HostError> {
-    if let Scope::Agent(name) = scope {
-        machine.remove(&places::stamp(name))?;
+    match scope {
+        Scope::Agent(name) => machine.remove(&places::stamp(name))?,
+        Scope::Machine => sweep_agents(machine)?,
     }
     for dir in [scope.state(), places::fixed(places::STATE), places::fixed(places::RUNTIME)] {
         if machine.directory(&dir)?.is_some() && machine.names(&dir)?.is_empty() {
+            machine.remove_dir(&dir)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the directories of agents that never got a receipt, or were torn down and cut short here. The machine's own
+/// receipt is the last to go, so none is in use.
+fn sweep_agents(machine: &mut dyn Act) -> Result<(), HostError> {
+    for name in machine.names(&places::fixed(places::STATE))? {
+        let Ok(name) = name.parse() else { continue };
+        let dir = places::state(&name);
+        if dir != places::machine_state() && machine.names(&dir)?.is_empty() {
+            machine.remove(&places::stamp(&name))?;
             machine.remove_dir(&dir)?;
         }
     }

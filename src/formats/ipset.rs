@@ -4,6 +4,7 @@
 //! transaction that replaces them, and every packet meets either the old policy or the new one. Filling goes through a
 //! second set that is swapped in, so that one which somebody emptied is never seen half full.
 
+use super::digest::fnv1a;
 use crate::model::{
     Family, PortSet, Protocol, Uid,
     desired::{Destinations, Firewall},
@@ -55,14 +56,9 @@ fn named(name: impl Fn(&str) -> String, kind: String, elements: BTreeSet<String>
     (!elements.is_empty()).then(|| Set { name: name(&digest(&elements)), kind, elements })
 }
 
-/// Twelve hexadecimal digits of the content (FNV-1a), which is what fits in a name. The policy is root's own: nobody
-/// looks for two lists with the same.
+/// Twelve hexadecimal digits of the content, which is what fits in a name.
 fn digest(elements: &BTreeSet<String>) -> String {
-    let bytes = elements.iter().flat_map(|element| element.bytes().chain([b'\n']));
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    format!("{:012x}", hash >> 16)
+    format!("{:012x}", fnv1a(elements.iter().flat_map(|element| element.bytes().chain([b'\n']))) >> 16)
 }
 
 /// All sets of one agent. Lists with the same networks share one.

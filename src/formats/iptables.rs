@@ -184,6 +184,11 @@ pub fn parse(text: &str, uid: Uid) -> Chains {
     chains
 }
 
+/// The rules of OUTPUT in a saved filter table, in their order, each without `-A OUTPUT`.
+pub fn output(saved: &str) -> Vec<String> {
+    saved.lines().filter_map(|line| line.strip_prefix("-A OUTPUT ")).map(str::to_owned).collect()
+}
+
 /// A rule as a sorted list of its options: versions differ in the order in which they print matches, never in an
 /// option's own words. The chain's name stays first.
 pub fn normal(rule: &str) -> Vec<String> {

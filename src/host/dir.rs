@@ -7,13 +7,12 @@
 
 mod copy;
 mod hand_over;
-mod names;
 mod place;
 mod remove;
 
+pub use crate::model::{Listed, PathBytes};
 pub use copy::copy_skeleton;
-pub use hand_over::{HandOverReport, hand_over};
-pub use names::{Listed, PathBytes};
+pub use hand_over::{Account, HandOverReport, hand_over};
 pub use place::Place;
 pub use remove::remove_tree;
 

@@ -42,7 +42,7 @@ pub(super) fn directory(path: &AbsPath) -> Result<Option<DirState>, HostError> {
     }
 }
 
-/// The file beside `path` that [`write`] fills. sudo ignores it for its dot, sshd for its ending.
+/// The file beside `path` that [`write()`] fills. sudo ignores it for its dot, sshd for its ending.
 fn beside(path: &AbsPath) -> AbsPath {
     let name = format!(".{}.agentuser-new", path.name());
     path.parent().unwrap_or_else(AbsPath::root).join(&name)
@@ -90,7 +90,7 @@ fn validate(new: &AbsPath, validator: Validator) -> Result<(), HostError> {
     Ok(())
 }
 
-/// Removes a file and what an interrupted [`write`] left beside it.
+/// Removes a file and what an interrupted [`write()`] left beside it.
 pub(super) fn remove(path: &AbsPath) -> Result<(), HostError> {
     if path.parent().is_some_and(|dir| stat(dir.as_str()).is_err()) {
         return Ok(());

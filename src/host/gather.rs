@@ -6,7 +6,7 @@ use crate::{
     formats::{accounts, sudoers},
     model::{
         AbsPath, AccountName, Uid,
-        facts::{Denial, DirFact, Facts, KnownAgent},
+        facts::{Denial, DirFact, Facts, KnownAgent, marker},
     },
     policy::Policy,
     step::AnyStep,
@@ -75,7 +75,8 @@ pub fn facts(policy: &Policy, machine: &dyn Observe) -> Result<Facts, HostError>
         facts.at.insert(name.clone(), denial(name, "at", Program::At));
     }
     for name in known_names(machine, policy)? {
-        if let Some(known) = known(&name, machine)? {
+        let human = policy.agents.get(&name).map_or("", |agent| agent.human.as_str());
+        if let Some(known) = known(&name, human, machine)? {
             facts.agents.insert(name, known);
         }
     }
@@ -102,7 +103,7 @@ fn known_names(machine: &dyn Observe, policy: &Policy) -> Result<Vec<AccountName
 }
 
 /// What a receipt, or without the right to read it the account itself, tells of an agent.
-fn known(name: &AccountName, machine: &dyn Observe) -> Result<Option<KnownAgent>, HostError> {
+fn known(name: &AccountName, human: &str, machine: &dyn Observe) -> Result<Option<KnownAgent>, HostError> {
     match Receipt::load(&Scope::Agent(name.clone()), machine) {
         Ok(receipt) => {
             let mut group = None;
@@ -117,7 +118,7 @@ fn known(name: &AccountName, machine: &dyn Observe) -> Result<Option<KnownAgent>
                 }
             }
             // Interrupted after the group and before the account: the id is ours, no marker was used yet.
-            let marker = format!("agentuser {name} {}", nonce()?);
+            let marker = marker(name, human, &nonce()?);
             Ok(group.map(|gid| KnownAgent { uid: Uid(gid.0), gid, marker }))
         }
         Err(error) if error.is_permission() => {
@@ -164,8 +165,14 @@ fn includes_sshd_drop_ins(text: &str) -> bool {
     })
 }
 
-/// Which of its two forms iptables(8) is, by its own word.
+/// Which of its two forms iptables(8) is: by the program behind its name, else by its own word.
 fn iptables_is_nft() -> bool {
+    let program = Program::Iptables.path().and_then(|path| fs::canonicalize(path).ok());
+    let name =
+        program.as_deref().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default();
+    if name.starts_with("xtables-") {
+        return name == "xtables-nft-multi";
+    }
     let version = Command::new(Program::Iptables, ["--version"]).output();
     version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("nf_tables"))
 }

@@ -1,7 +1,10 @@
 //! One changing command at a time.
 
 use super::{HostError, places};
-use rustix::fs::{FlockOperation, Mode, OFlags, flock, mkdir, open};
+use rustix::{
+    fs::{FlockOperation, Mode, OFlags, flock, fstat, mkdir, open, stat},
+    io::Errno,
+};
 use std::{io, os::fd::OwnedFd};
 
 /// Held as long as it lives; the kernel lets go of it when the process dies.
@@ -21,19 +24,14 @@ pub enum LockError {
 impl Lock {
     /// Takes the lock, waiting at most `patience`; `waiting` is called once where it has to wait.
     pub fn take(patience: std::time::Duration, waiting: impl FnOnce()) -> Result<Self, LockError> {
-        let path = format!("{}/lock", places::RUNTIME);
-        let error = |source: rustix::io::Errno| HostError::path("can't lock", &path, source);
-        match mkdir(places::RUNTIME, Mode::from(0o755)) {
-            Err(rustix::io::Errno::EXIST) | Ok(()) => {}
-            Err(other) => return Err(error(other).into()),
-        }
-        let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = open(&path, flags, Mode::from(0o600)).map_err(error)?;
         let mut waiting = Some(waiting);
         let end = std::time::Instant::now() + patience;
         loop {
+            let file = open_file()?;
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Self(file)),
+                Ok(()) if is_in_place(&file) => return Ok(Self(file)),
+                // Whoever held it has removed the file: there is a new one, or soon will be.
+                Ok(()) => continue,
                 Err(errno) if io::Error::from(errno).kind() == io::ErrorKind::WouldBlock => {}
                 Err(errno) => return Err(error(errno).into()),
             }
@@ -46,10 +44,43 @@ impl Lock {
             std::thread::sleep(std::time::Duration::from_millis(50));
         }
     }
+}
 
-    /// Removes the lock file and its directory where nothing else is in it; for the end of the last teardown.
-    pub fn discard(self) {
-        let _ = std::fs::remove_file(format!("{}/lock", places::RUNTIME));
-        let _ = std::fs::remove_dir(places::RUNTIME);
+/// Where nothing is set up, before the first setup that changed something or after the last teardown, the file goes too.
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if !std::path::Path::new(places::STATE).exists() {
+            let _ = std::fs::remove_file(path());
+            let _ = std::fs::remove_dir(places::RUNTIME);
+        }
     }
+}
+
+fn path() -> String {
+    format!("{}/lock", places::RUNTIME)
+}
+
+fn error(source: Errno) -> HostError {
+    HostError::path("can't lock", path(), source)
+}
+
+fn open_file() -> Result<OwnedFd, HostError> {
+    let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    loop {
+        match mkdir(places::RUNTIME, Mode::from(0o755)) {
+            Err(Errno::EXIST) | Ok(()) => {}
+            Err(other) => return Err(error(other)),
+        }
+        match open(path(), flags, Mode::from(0o600)) {
+            // The directory went between the two calls.
+            Err(Errno::NOENT) => {}
+            other => return other.map_err(error),
+        }
+    }
+}
+
+/// Whether the file that was locked is still the one that others would open.
+fn is_in_place(file: &OwnedFd) -> bool {
+    let (Ok(ours), Ok(there)) = (fstat(file), stat(path())) else { return false };
+    (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
 }

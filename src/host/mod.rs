@@ -290,6 +290,11 @@ pub mod places {
         fixed(STATE).join("machine")
     }
 
+    /// One agent's part of the policy as it was put in force.
+    pub fn in_force(agent: &AccountName) -> AbsPath {
+        state(agent).join("policy.yaml")
+    }
+
     /// The sudoers drop-in of one agent.
     pub fn sudoers(agent: &AccountName) -> AbsPath {
         fixed(sudoers::DIRECTORY).join(&format!("agentuser-{agent}"))

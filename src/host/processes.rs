@@ -21,7 +21,8 @@ pub(super) fn end(uid: Uid, sub_uids: &[IdRange]) -> Result<(), HostError> {
             return Ok(());
         }
         if round % 10 == 0 {
-            worker::kill_all(uid)?;
+            // Best effort: those that it leaves are killed below, or counted at the end.
+            let _ = worker::kill_all(uid);
         }
         for pid in left {
             kill(pid, &ours);
@@ -52,12 +53,15 @@ fn alive() -> Vec<(i32, Vec<u32>)> {
         .collect()
 }
 
-/// The four uids of a process that is not a zombie.
+/// The four uids of a process that has not ended. One whose first thread has ended is shown as a zombie as well, and lives
+/// on in its other threads.
 fn ids(pid: i32) -> Option<Vec<u32>> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
-    if field("State:").is_some_and(|state| matches!(state.trim_start().as_bytes().first(), Some(b'Z' | b'X')))
-    {
+    let number = |name| field(name)?.trim().parse::<u32>().ok();
+    let first_has_ended = field("State:")
+        .is_some_and(|state| matches!(state.trim_start().as_bytes().first(), Some(b'Z' | b'X')));
+    if first_has_ended && number("Threads:").is_none_or(|threads| threads <= 1) {
         return None;
     }
     Some(field("Uid:")?.split_ascii_whitespace().filter_map(|id| id.parse().ok()).collect())

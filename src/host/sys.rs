@@ -27,6 +27,14 @@ pub fn close_on_exec_from(first: u32) -> io::Result<()> {
         .map(drop)
 }
 
+/// Gives a signal its default action back (signal(2)): Rust's runtime ignores SIGPIPE, and has handlers for SIGSEGV and
+/// SIGBUS.
+pub fn restore_default_action(signal: libc::c_int) -> io::Result<()> {
+    // SAFETY: the default action runs no code of ours, so there is nothing that could be unsafe in a handler.
+    let before = unsafe { libc::signal(signal, libc::SIG_DFL) };
+    if before == libc::SIG_ERR { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// `struct xattr_args` of setxattrat(2) and getxattrat(2).
 #[repr(C, align(8))]
 struct XattrArgs {

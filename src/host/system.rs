@@ -14,7 +14,7 @@ use crate::{
         desired::Owner,
         facts::{GroupLine, Person},
     },
-    share::{self, Passage, Prior},
+    share::{self, Job, Passage, Prior, Report},
 };
 use rustix::fs::{Mode, chmod, mkdir, rmdir};
 use std::{
@@ -296,10 +296,12 @@ impl Act for System {
             files::remove(record)?;
             return Ok(Seen::Gone);
         }
-        if let Shared::Tree(job) = shared {
-            dir::hand_over(&Dir::open(job.root.as_path())?, job.agent, human.uid, human.gid)?;
-        }
-        let seen = self.work(owner_of(shared), Task::Close(shared.clone(), priors(record)?), None)?;
+        let seen = match shared {
+            Shared::Tree(job) => Seen::Tree(Box::new(self.close_tree(job, human, &priors(record)?)?)),
+            Shared::Root(_) | Shared::Traverse { .. } => {
+                self.work(owner_of(shared), Task::Close(shared.clone(), None, priors(record)?), None)?
+            }
+        };
         if matches!(shared, Shared::Tree(_)) || !self.others_pass(path, human.uid)? {
             files::remove(record)?;
         }
@@ -308,6 +310,27 @@ impl Act for System {
 }
 
 impl System {
+    /// Hands over what the agent owns in a tree, and takes its entries off. The agent may be at work there and make new
+    /// files until the last directory is closed to it, so this goes on until none is found.
+    fn close_tree(&self, job: &Job, human: &Owner, priors: &[Prior]) -> Result<Report, HostError> {
+        const ROUNDS: usize = 16;
+        let gid = self.identity(job.agent).ok().flatten().map(|agent| agent.gid);
+        let to = dir::Account { uid: human.uid, gid: human.gid };
+        let from = dir::Account { uid: job.agent, gid: gid.unwrap_or(human.gid) };
+        let mut all = Report::default();
+        for _ in 0..ROUNDS {
+            dir::hand_over(&Dir::open(job.root.as_path())?, from, to)?;
+            let task = Task::Close(Shared::Tree(job.clone()), gid, priors.to_vec());
+            let Seen::Tree(report) = self.work(human.uid, task, None)? else { break };
+            let altered = std::mem::replace(&mut all, *report).altered;
+            all.altered.merge(altered);
+            if all.agent_owned == 0 {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
     /// Whether another agent has an entry on a directory, whose record must then stay.
     fn others_pass(&self, dir: &AbsPath, owner: Uid) -> Result<bool, HostError> {
         for name in self.names(&places::fixed(places::STATE))? {

@@ -5,7 +5,7 @@
 //! to do. It answers in lines of JSON. Before an object that had an ACL of its own is changed, its state is sent up, written
 //! to the disk by root, and acknowledged.
 
-use super::{HostError, Seen, Shared};
+use super::{HostError, SYSTEM_PATH, Seen, Shared};
 use crate::{
     model::{Gid, Uid},
     share::{self, Prior, PriorRecord, Sink},
@@ -37,11 +37,14 @@ pub enum Task {
     Look(Shared),
     /// Grants.
     Open(Shared),
-    /// Takes back.
-    Close(Shared, Vec<Prior>),
+    /// Takes back, also what the agent's group was given.
+    Close(Shared, Option<Gid>, Vec<Prior>),
     /// Kills every process of the account but itself.
     Kill,
 }
+
+/// The last uid but one, which no account has.
+const NOBODYS: u32 = u32::MAX - 1;
 
 #[derive(Serialize, Deserialize)]
 struct Request {
@@ -77,6 +80,8 @@ pub(super) fn run(
     let mut child = std::process::Command::new("/proc/self/exe")
         .arg("worker")
         .env_clear()
+        .env("PATH", SYSTEM_PATH)
+        .env("LC_ALL", "C")
         .current_dir("/")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -139,18 +144,30 @@ pub fn main() -> io::Result<()> {
 }
 
 /// Gives up root's rights, in every form, and makes sure that they can't come back.
+///
+/// Files are opened and processes signalled by the effective id; who may signal, stop or trace the child goes by its real
+/// and saved ids (kill(2), ptrace(2)). These are nobody's, for the agent must not end or stop what works as the agent.
 fn become_for_good(identity: &Identity) -> io::Result<()> {
-    use nix::unistd::{Gid, Uid, getresgid, getresuid, setgroups, setresgid, setresuid};
+    use nix::{
+        errno::Errno,
+        unistd::{Gid, Uid, getresgid, getresuid, setgroups, setresgid, setresuid},
+    };
     let (uid, gid) = (Uid::from_raw(identity.uid.0), Gid::from_raw(identity.gid.0));
     if uid.is_root() {
         return Err(io::Error::other("a worker never works as root"));
     }
     setgroups(&identity.groups.iter().map(|group| Gid::from_raw(group.0)).collect::<Vec<_>>())?;
     setresgid(gid, gid, gid)?;
-    setresuid(uid, uid, uid)?;
+    let nobodys = Uid::from_raw(NOBODYS);
+    let others = match setresuid(nobodys, uid, nobodys) {
+        Ok(()) => nobodys,
+        // A user namespace may lack the id.
+        Err(Errno::EINVAL) => setresuid(uid, uid, uid).map(|()| uid)?,
+        Err(errno) => return Err(errno.into()),
+    };
     rustix::thread::set_no_new_privs(true)?;
     let (uids, gids) = (getresuid()?, getresgid()?);
-    let dropped = [uids.real, uids.effective, uids.saved] == [uid; 3]
+    let dropped = [uids.real, uids.effective, uids.saved] == [others, uid, others]
         && [gids.real, gids.effective, gids.saved] == [gid; 3];
     if dropped && nix::unistd::setuid(Uid::from_raw(0)).is_err() {
         return Ok(());
@@ -163,19 +180,19 @@ fn perform(task: Task, uid: Uid, up: &Up) -> Result<Seen, share::ShareError> {
     Ok(match task {
         Task::Look(Shared::Tree(job)) => tree(share::check(&job, uid)?),
         Task::Open(Shared::Tree(job)) => tree(share::apply(&job, uid, up)?),
-        Task::Close(Shared::Tree(job), priors) => {
-            tree(share::revert(&job, uid, &PriorRecord::from_iter(priors), up)?)
+        Task::Close(Shared::Tree(job), group, priors) => {
+            tree(share::revert(&job, group, uid, &PriorRecord::from_iter(priors), up)?)
         }
-        Task::Look(Shared::Root(job)) | Task::Open(Shared::Root(job)) | Task::Close(Shared::Root(job), _) => {
-            Seen::Root(share::root_is_open(&job)?)
-        }
+        Task::Look(Shared::Root(job))
+        | Task::Open(Shared::Root(job))
+        | Task::Close(Shared::Root(job), ..) => Seen::Root(share::root_is_open(&job)?),
         Task::Look(Shared::Traverse { dir, agent, owner }) => {
             Seen::Passage(share::traverse_check(&dir, agent, owner)?)
         }
         Task::Open(Shared::Traverse { dir, agent, owner }) => {
             Seen::Passage(share::traverse_apply(&dir, agent, owner, up)?)
         }
-        Task::Close(Shared::Traverse { dir, agent, owner }, priors) => {
+        Task::Close(Shared::Traverse { dir, agent, owner }, _, priors) => {
             Seen::Closed(share::traverse_revert(&dir, agent, owner, priors.first())?)
         }
         Task::Kill => {

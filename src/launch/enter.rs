@@ -57,6 +57,9 @@ pub enum EnterError {
     /// The account is no agent of the policy.
     #[error("`{0}` is no agent of the policy")]
     NoAgent(String),
+    /// The policy was edited, and not put in force.
+    #[error("the policy of `{0}` was changed since it was put in force")]
+    Changed(AccountName),
     /// A descriptor that must not reach the agent.
     #[error("file descriptor {0} is {1}, which must not reach the agent")]
     Descriptor(u8, &'static str),
@@ -108,6 +111,7 @@ impl EnterError {
                 "agentuser status, then agentuser setup".into()
             }
             Self::NoAgent(_) | Self::Directory { .. } => "agentuser status".into(),
+            Self::Changed(_) => "agentuser setup".into(),
             Self::NotShared(path) => format!("agentuser share {}", quoted(path)),
             Self::Policy(error) => error.hint(),
             Self::Usage(_) | Self::Descriptor(..) | Self::LetGo(..) | Self::Exec { .. } => return None,
@@ -163,10 +167,14 @@ pub fn enter(request: Request) -> Result<Infallible, EnterError> {
     let policy = policy::parse(&policy, places::POLICY)?;
     let uid = Uid(rustix::process::getuid().as_raw());
     let (name, agent) = agent_of(&policy, uid)?;
+    let in_force = fs::read_to_string(places::in_force(name)).map_err(EnterError::Read)?;
+    if in_force != plan::own_part(name, agent) {
+        return Err(EnterError::Changed(name.clone()));
+    }
     refuse_sub_uids(name, uid)?;
     canary::fly(&plan::firewall(uid, vec![], &agent.network))?;
-    let home = format!("/home/{name}");
-    enter_directory(&request.directory, agent, &home)?;
+    let home = plan::home(name);
+    enter_directory(&request.directory, agent, home.as_path())?;
     rustix::process::umask(Mode::from(request.umask));
 
     let mut command = if let Some((program, arguments)) = request.command.split_first() {
@@ -179,7 +187,7 @@ pub fn enter(request: Request) -> Result<Infallible, EnterError> {
         command
     };
     let program = command.get_program().to_owned();
-    command.env_clear().envs(environment::build(agent, name.as_str(), &home, request.variables));
+    command.env_clear().envs(environment::build(agent, name.as_str(), home.as_str(), request.variables));
     Err(EnterError::Exec { program, source: command.exec() })
 }
 
@@ -227,9 +235,9 @@ fn refuse_sub_uids(name: &AccountName, uid: Uid) -> Result<(), EnterError> {
 }
 
 /// Enters a project, or the agent's home, and looks where that led: links don't count.
-fn enter_directory(directory: &Path, agent: &policy::Agent, home: &str) -> Result<(), EnterError> {
+fn enter_directory(directory: &Path, agent: &policy::Agent, home: &Path) -> Result<(), EnterError> {
     let error = |source| EnterError::Directory { directory: directory.into(), source };
-    let directory = if directory.as_os_str().is_empty() { Path::new(home) } else { directory };
+    let directory = if directory.as_os_str().is_empty() { home } else { directory };
     std::env::set_current_dir(directory).map_err(error)?;
     let real = std::env::current_dir().map_err(error)?;
     let shared = agent.projects.iter().any(|project| real.starts_with(&project.path));

@@ -14,7 +14,7 @@ use nix::sys::{
 use std::{
     ffi::OsString,
     fs, io,
-    process::{Command, ExitCode},
+    process::{Command, ExitCode, Stdio},
     time::{Duration, Instant},
 };
 
@@ -36,7 +36,8 @@ pub fn sudo(account: &str) -> io::Result<Command> {
 pub fn run(agent: &AccountName, arguments: Vec<OsString>) -> io::Result<ExitCode> {
     let mut command = sudo(agent.as_str())?;
     command.arg("enter").args(arguments);
-    let passed_on = PASSED_ON.into_iter().filter(|signal| !is_ignored(*signal));
+    let ignored = ignored();
+    let passed_on = PASSED_ON.into_iter().filter(|signal| ignored & (1 << (*signal as i32 - 1)) == 0);
     let signals: SigSet = passed_on.chain([Signal::SIGCHLD]).collect();
     let mut before = SigSet::empty();
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&signals), Some(&mut before))?;
@@ -47,6 +48,9 @@ pub fn run(agent: &AccountName, arguments: Vec<OsString>) -> io::Result<ExitCode
         let number = i32::try_from(info.ssi_signo).unwrap_or_default();
         if number == Signal::SIGCHLD as i32 {
             match waitpid(child, Some(WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED))? {
+                WaitStatus::Exited(_, 1) if !may_enter(agent) => {
+                    return Err(io::Error::other(format!("sudo does not let you become {agent}")));
+                }
                 WaitStatus::Exited(_, code) => return Ok(ExitCode::from(u8::try_from(code).unwrap_or(125))),
                 WaitStatus::Signaled(_, signal, _) => return die_by(signal),
                 WaitStatus::Stopped(..) => {
@@ -62,12 +66,21 @@ pub fn run(agent: &AccountName, arguments: Vec<OsString>) -> io::Result<ExitCode
     }
 }
 
-/// Whether the caller had a signal ignored, as shells do for background jobs: then it is no concern of ours.
-fn is_ignored(signal: Signal) -> bool {
+/// Whether sudo lets the caller in. It ends with 1 where it does not, as many commands do; only then is it asked.
+fn may_enter(agent: &AccountName) -> bool {
+    let Some(sudo) = Program::Sudo.path() else { return false };
+    let mut ask = Command::new(sudo);
+    ask.args(["-n", "-l", "-u", agent.as_str(), "--", places::PROGRAM, "enter", "--"]);
+    ask.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    // What can't be asked is not taken for a refusal: the command's own status stands.
+    ask.status().map_or(true, |status| status.success())
+}
+
+/// The signals that the caller had ignored, as shells do for background jobs, one bit each (proc(5), `SigIgn`).
+fn ignored() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
-    mask & (1 << (signal as i32 - 1)) != 0
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
 }
 
 /// Dies by the signal that the command died by, without a core of our own.
@@ -77,8 +90,10 @@ fn die_by(signal: Signal) -> io::Result<ExitCode> {
         let _ = setrlimit(Resource::RLIMIT_CORE, 0, hard);
     }
     sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&SigSet::all()), None)?;
+    // SIGKILL has no other action, and says so.
+    let _ = crate::host::sys::restore_default_action(signal as i32);
     nix::sys::signal::raise(signal)?;
-    // Only a signal that is ignored, or whose default is not to end a process, leads here.
+    // Only a signal whose default is not to end a process leads here.
     Ok(ExitCode::from(u8::try_from(128 + signal as i32).unwrap_or(125)))
 }
 

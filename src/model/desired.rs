@@ -121,4 +121,6 @@ pub struct Desired {
     pub traverse: Vec<AbsPath>,
     /// Network policy.
     pub firewall: Firewall,
+    /// The agent's part of the policy in canonical form.
+    pub policy: String,
 }

@@ -52,6 +52,13 @@ pub struct KnownAgent {
     pub marker: String,
 }
 
+/// The comment field of an agent's account, which makes it ours: its name, its human's, and what nobody can guess.
+pub fn marker(agent: &AccountName, human: &str, nonce: &str) -> String {
+    // passwd(5) has its own use for some characters.
+    let human: String = human.chars().filter(|c| c.is_ascii_alphanumeric() || "._-".contains(*c)).collect();
+    format!("agentuser {agent} of {human} {nonce}")
+}
+
 /// How a service that starts programs at set times decides who may use it: crontab(1), at(1).
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub enum Denial {

@@ -4,9 +4,11 @@
 mod account;
 pub mod desired;
 pub mod facts;
+mod names;
 mod net;
 mod path;
 
 pub use account::{AccountName, Gid, IdRange, NameError, Uid};
+pub use names::{EscapeError, Listed, PathBytes};
 pub use net::{Family, PortError, PortRange, PortSet, Protocol};
 pub use path::{AbsPath, PathError};

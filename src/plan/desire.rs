@@ -5,7 +5,7 @@ use crate::{
     model::{
         AbsPath, AccountName, Gid, PortSet, Uid,
         desired::{Access, Desired, Destinations, Firewall, Inbound, Owner, SharedDir},
-        facts::Facts,
+        facts::{Facts, marker},
     },
     policy,
 };
@@ -72,6 +72,16 @@ pub enum DesireError {
     AllowedElsewhere(AbsPath, AccountName),
 }
 
+/// An agent's part of the policy in canonical form: what is kept as put in force, and compared at each launch.
+pub fn own_part(name: &AccountName, agent: &policy::Agent) -> String {
+    policy::render(&policy::Policy::new([(name.clone(), agent.clone())].into()))
+}
+
+/// The home of an agent.
+pub fn home(name: &AccountName) -> AbsPath {
+    AbsPath::fixed("/home").join(name.as_str())
+}
+
 /// The desired state of one agent.
 pub fn desire(policy: &policy::Policy, name: &AccountName, facts: &Facts) -> Result<Desired, DesireError> {
     let agent = policy.agents.get(name).ok_or_else(|| DesireError::NoAgent(name.clone()))?;
@@ -88,6 +98,7 @@ pub fn desire(policy: &policy::Policy, name: &AccountName, facts: &Facts) -> Res
     let mut projects = Vec::new();
     let mut traverse = Vec::new();
     for project in &agent.projects {
+        refuse_shared_twice(policy, name, &project.path)?;
         parents(&project.path, &human, facts, &mut traverse)?;
         let access = match project.access {
             policy::Access::ReadWrite => Access::ReadWrite,
@@ -104,7 +115,8 @@ pub fn desire(policy: &policy::Policy, name: &AccountName, facts: &Facts) -> Res
         uid,
         gid,
         marker,
-        home: AbsPath::fixed("/home").join(name.as_str()),
+        home: home(name),
+        policy: own_part(name, agent),
         shell: agent.shell.clone(),
         groups: agent.groups.clone(),
         human,
@@ -159,8 +171,27 @@ fn ids(
         next();
     }
     let id = next().ok_or_else(|| DesireError::NoFreeId(range.to_string()))?;
-    let human: String = human.chars().filter(|c| c.is_ascii_alphanumeric() || "._-".contains(*c)).collect();
-    Ok((Uid(id), Gid(id), format!("agentuser {name} of {human} {}", facts.nonce)))
+    Ok((Uid(id), Gid(id), marker(name, human, &facts.nonce)))
+}
+
+/// Two agents in one tree would each take the entries of the human with them that the other still needs.
+fn refuse_shared_twice(
+    policy: &policy::Policy,
+    name: &AccountName,
+    path: &AbsPath,
+) -> Result<(), DesireError> {
+    for (other, agent) in policy.agents.iter().filter(|(other, _)| *other != name) {
+        let overlaps =
+            |project: &&policy::Project| path.is_within(&project.path) || project.path.is_within(path);
+        if let Some(project) = agent.projects.iter().find(overlaps) {
+            let why = format!(
+                "it overlaps with `{}` of agent `{other}`; a directory can have one agent",
+                project.path
+            );
+            return Err(DesireError::Project { path: path.clone(), why });
+        }
+    }
+    Ok(())
 }
 
 /// Adds those parents of a project that need an entry for the agent to pass: the human's own. A closed parent of somebody

@@ -58,6 +58,7 @@ pub fn agent(desired: &Desired, facts: &Facts) -> Result<Plan, DesireError> {
     let mut steps = account(desired, facts)?;
     steps.extend(network(desired, facts));
     steps.extend(sharing(desired));
+    steps.push(in_force(desired).into());
     steps.push(sudo(desired).into());
     Ok(Plan { scope: Scope::Agent(desired.name.clone()), steps })
 }
@@ -152,6 +153,20 @@ fn sharing(desired: &Desired) -> Vec<AnyStep> {
         ShareAcl { job, owner: desired.human.clone(), records: state.clone() }.into()
     });
     traverse.chain(trees).collect()
+}
+
+/// The policy as it is put in force, after all that it asks for: `enter` refuses once the policy says something else.
+fn in_force(desired: &Desired) -> File {
+    File {
+        path: places::in_force(&desired.name),
+        content: Content::Text(desired.policy.clone()),
+        mode: 0o644,
+        validator: Validator::Nobody,
+        after: After::Nothing,
+        replaces: false,
+        layer: Layer::Launch,
+        title: "a copy of the policy as it is in force".into(),
+    }
 }
 
 fn sudo(desired: &Desired) -> File {

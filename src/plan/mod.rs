@@ -3,5 +3,5 @@
 mod desire;
 mod linux;
 
-pub use desire::{DesireError, desire, firewall};
+pub use desire::{DesireError, desire, firewall, home, own_part};
 pub use linux::{agent, machine};

@@ -1,6 +1,6 @@
 //! What a pass over a tree found and did: counts, and the first of each kind by name.
 
-use crate::host::dir::{Listed, PathBytes};
+use crate::model::{Listed, PathBytes};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -56,6 +56,30 @@ pub struct Finding {
     pub why: Why,
 }
 
+/// Whether the agent can pass a directory by an entry of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Passage {
+    /// It can.
+    Open,
+    /// There is no such entry.
+    Missing,
+    /// The entry is there, but somebody has run chmod(1) since, which narrowed the mask: `chmod 700` closes it.
+    Voided,
+}
+
+/// What taking an entry away came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PassageEnd {
+    /// The directory is as it was before.
+    Restored,
+    /// There was no entry.
+    Nothing,
+    /// Somebody has changed the directory since; what they set was kept and only our entry removed.
+    Altered,
+}
+
 /// What a pass found and did. Paths are relative to the root of the job.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
@@ -95,30 +119,5 @@ impl Report {
     /// Whether all that the owner has is as it should be.
     pub fn is_complete(&self) -> bool {
         self.lacking.is_empty() && self.agent_owned_lacking == 0
-    }
-
-    pub(super) fn lack(&mut self, why: Why, path: impl FnOnce() -> PathBytes) {
-        match why {
-            Why::Gone => self.gone += 1,
-            why => self.lacking.push(|| Finding { path: path(), why }),
-        }
-    }
-
-    pub(super) fn merge(&mut self, other: Self) {
-        self.objects += other.objects;
-        self.changed += other.changed;
-        self.already += other.already;
-        self.recorded += other.recorded;
-        self.copied += other.copied;
-        self.gone += other.gone;
-        self.agent_owned += other.agent_owned;
-        self.agent_owned_lacking += other.agent_owned_lacking;
-        self.human_owned += other.human_owned;
-        self.lacking.merge(other.lacking);
-        self.linked_outside.merge(other.linked_outside);
-        self.foreign_owner.merge(other.foreign_owner);
-        self.other_device.merge(other.other_device);
-        self.altered.merge(other.altered);
-        self.record_unused.merge(other.record_unused);
     }
 }

@@ -103,6 +103,9 @@ impl Step for File {
             Layer::Program => "root-owned, so that neither you nor the agent can change what root runs",
             Layer::Account => "no way into the account but agentuser's own",
             Layer::Network => "the rules are in force before the network is up",
+            Layer::Launch if self.after == After::Nothing => {
+                "nothing starts under a policy that was only edited"
+            }
             Layer::Launch => "you become the agent without a password, and nobody becomes you",
             Layer::Sharing => "",
         };

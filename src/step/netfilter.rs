@@ -31,10 +31,7 @@ struct Present {
 impl Netfilter {
     fn present(&self, family: Family, machine: &dyn Observe) -> Result<Present, HostError> {
         let table = text(&Query::FilterTable(family), machine)?;
-        Ok(Present {
-            chains: iptables::parse(&table, self.firewall.uid),
-            output: machine.output_chain(family)?,
-        })
+        Ok(Present { chains: iptables::parse(&table, self.firewall.uid), output: iptables::output(&table) })
     }
 
     /// The agent's jumps as they stand in OUTPUT: position from 1, and which of those that belong there. One that does not
@@ -126,7 +123,7 @@ impl Netfilter {
 
     /// Puts missing jumps in front, then removes what they double, from the end.
     fn place_jumps(&self, family: Family, machine: &mut dyn Act) -> Result<(), HostError> {
-        let before = self.present(family, machine.observe())?.output;
+        let before = machine.output_chain(family)?;
         if self.jumps_hold(&before) {
             return Ok(());
         }
@@ -134,7 +131,7 @@ impl Netfilter {
         for rule in ours.iter().rev() {
             machine.jump(family, &Jump::Insert(1, rule.clone()))?;
         }
-        let now = self.present(family, machine.observe())?.output;
+        let now = machine.output_chain(family)?;
         for (at, _) in self.our_jumps(&now).into_iter().rev().filter(|(at, _)| *at > ours.len()) {
             machine.jump(family, &Jump::Remove(u32::try_from(at).unwrap_or(u32::MAX)))?;
         }

@@ -2,6 +2,7 @@
 
 use super::{Check, Description, Layer, Step, Undo};
 use crate::{
+    formats::digest::fnv1a,
     host::{Act, HostError, Observe, Seen, Shared},
     model::{
         AbsPath, Uid,
@@ -35,13 +36,9 @@ pub struct Traverse {
     pub records: AbsPath,
 }
 
-/// The file that keeps what a share found before it. Its name is made from the path by FNV-1a, for a path may be longer
-/// than a name.
+/// The file that keeps what a share found before it, named by a digest: a path may be longer than a name.
 fn record(records: &AbsPath, kind: &str, path: &AbsPath) -> AbsPath {
-    let hash = path.as_str().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    records.join(&format!("{kind}-{hash:016x}.jsonl"))
+    records.join(&format!("{kind}-{:016x}.jsonl", fnv1a(path.as_str().bytes())))
 }
 
 impl ShareAcl {
@@ -128,7 +125,12 @@ impl Step for ShareAcl {
             return Ok(Check::Missing);
         }
         let Seen::Tree(report) = machine.look_at(&self.shared())? else { return Ok(Check::Missing) };
-        Ok(Check::of(differences(&report)))
+        let mut differences = differences(&report);
+        if self.job.break_links && report.linked_outside.total > 0 {
+            differences
+                .push(format!("{} files have other names outside the project", report.linked_outside.total));
+        }
+        Ok(Check::of(differences))
     }
 
     fn capture(&self, _: &dyn Observe) -> Result<Undo, HostError> {
@@ -155,7 +157,13 @@ impl Step for ShareAcl {
             .first
             .iter()
             .map(|found| format!("{}/{}: {}", self.job.root, found.path, found.why));
-        Ok(altered.chain(lacking).collect())
+        let left = (report.agent_owned > 0).then(|| {
+            format!(
+                "{}: {} files still belong to the agent, which goes on making them",
+                self.job.root, report.agent_owned
+            )
+        });
+        Ok(altered.chain(lacking).chain(left).collect())
     }
 
     fn verify(&self, machine: &dyn Observe) -> Result<Check, HostError> {

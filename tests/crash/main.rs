@@ -317,3 +317,47 @@ fn what_is_not_ours_stops_setup_before_its_first_change() {
     assert!(tear_down(&mut fake, &["bot"]));
     assert!(fake.disk.text("/etc/passwd").contains(line));
 }
+
+/// Receipts of every version that was ever written still revert; `UPDATE_FIXTURES=1` writes those of the present one.
+#[test]
+fn a_receipt_of_version_1_is_reverted() {
+    let first = machine();
+    let mut fake = first.clone();
+    assert!(set_up(&mut fake, &["bot", "two"]));
+    for scope in ["machine", "bot", "two"] {
+        let path = format!("tests/fixtures/receipts/v1-{scope}.json");
+        let receipt = format!("/var/lib/agentuser/{scope}/receipt.json");
+        if std::env::var_os("UPDATE_FIXTURES").is_some() {
+            std::fs::write(&path, fake.disk.text(&receipt)).unwrap();
+        }
+        fake.disk.files.get_mut(&receipt).unwrap().bytes = std::fs::read(&path).unwrap();
+    }
+    assert!(tear_down(&mut fake, &["bot", "two"]));
+    assert_eq!(fake.disk, first.disk);
+}
+
+#[test]
+fn a_receipt_of_a_newer_version_is_refused() {
+    let mut fake = machine();
+    assert!(set_up(&mut fake, &["bot"]));
+    let receipt = fake.disk.files.get_mut("/var/lib/agentuser/bot/receipt.json").unwrap();
+    let text = String::from_utf8(receipt.bytes.clone()).unwrap();
+    receipt.bytes = text.replacen("\"version\": 1", "\"version\": 2", 1).into_bytes();
+    let error = teardown(&Scope::Agent(name("bot")), &mut fake, &mut Silent).unwrap_err();
+    assert!(error.to_string().contains("newer agentuser"), "{error}");
+}
+
+/// A setup plans all agents of a policy before it makes the first.
+#[test]
+fn two_new_agents_have_two_ids() {
+    let machine = machine();
+    let policy = policy::parse(POLICY, "policy.yaml").unwrap();
+    let facts = facts(&machine);
+    let [bot, two] = ["bot", "two"].map(|agent| plan::desire(&policy, &name(agent), &facts).unwrap());
+    assert_ne!((bot.uid, bot.gid), (two.uid, two.gid));
+    let mut fake = machine.clone();
+    for plan in plans(&machine, &["bot", "two"]) {
+        setup(&plan, &mut fake, &mut Silent).unwrap();
+    }
+    assert_in_force(&fake, &["bot", "two"], "one setup of both");
+}

@@ -1,7 +1,7 @@
 //! Accounts, scratch trees, dumps by the system's own tools, and passes in child processes.
 
-use agentuser::host::dir::{Dir, remove_tree};
-use agentuser::model::{AbsPath, Uid};
+use agentuser::host::dir::{Account, Dir, remove_tree};
+use agentuser::model::{AbsPath, Gid, Uid};
 use agentuser::share::{self, Access, Job, Passage, PassageEnd, Prior, Report, ShareError, Sink};
 use serde::{Deserialize, Serialize};
 use std::ffi::CString;
@@ -17,6 +17,11 @@ pub(crate) const AGENT: Uid = Uid(61001);
 pub(crate) const HUMAN: Uid = Uid(61002);
 pub(crate) const OTHER_AGENT: Uid = Uid(61003);
 pub(crate) const THIRD: Uid = Uid(61004);
+
+/// An account whose group has the same number.
+pub(crate) fn account(uid: Uid) -> Account {
+    Account { uid, gid: Gid(uid.0) }
+}
 
 const CALL: &str = "AGENTUSER_SHARE_CALL";
 const MARK: &str = "@@answer:";
@@ -214,7 +219,7 @@ fn make(call: Call, sink: &Keeper, answer: &mut Answer) -> Result<(), ShareError
         Call::Apply(job) | Call::ApplyUnrecorded(job) => answer.report = share::apply(&job, me, sink)?,
         Call::Check(job) => answer.report = share::check(&job, me)?,
         Call::Revert(job, priors) => {
-            answer.report = share::revert(&job, me, &priors.into_iter().collect(), sink)?;
+            answer.report = share::revert(&job, Some(Gid(AGENT.0)), me, &priors.into_iter().collect(), sink)?;
         }
         Call::Pass(dir, agent) => answer.passage = Some(share::traverse_apply(&dir, agent, me, sink)?),
         Call::CanPass(dir, agent) => answer.passage = Some(share::traverse_check(&dir, agent, me)?),
@@ -225,7 +230,7 @@ fn make(call: Call, sink: &Keeper, answer: &mut Answer) -> Result<(), ShareError
             for _ in 0..times {
                 answer.report = share::apply(&job, me, sink)?;
                 let priors = sink.priors.lock().unwrap().clone();
-                share::revert(&job, me, &priors.into_iter().collect(), sink)?;
+                share::revert(&job, Some(Gid(AGENT.0)), me, &priors.into_iter().collect(), sink)?;
             }
         }
     }

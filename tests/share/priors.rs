@@ -17,7 +17,7 @@ fn with_acls(root: &Path) {
         ("u:61004:r-x,d:u:61004:rwx,d:g::rwx,d:m::r-x", "dir"),
         ("m::r-x", "dir/sub"),
         ("d:u::rwx,d:g::r-x,d:o::r-x", "bare"),
-        ("u:61001:r--", "dir/file"),
+        ("u:61004:r--", "dir/file"),
     ] {
         setfacl(HUMAN, &["-n", "-m", acl], &root.join(name));
     }

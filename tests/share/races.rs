@@ -2,7 +2,6 @@
 
 use crate::common::*;
 use agentuser::host::dir::{Dir, hand_over};
-use agentuser::model::Gid;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -74,9 +73,73 @@ fn handing_over() {
     while_swapping(&root, || {
         for turn in 0..300 {
             let (from, to) = if turn % 2 == 0 { (AGENT, HUMAN) } else { (HUMAN, AGENT) };
-            changed += hand_over(&dir, from, to, Gid(to.0)).unwrap().changed;
+            changed += hand_over(&dir, account(from), account(to)).unwrap().changed;
         }
     });
     assert!(changed > 300);
     assert_eq!(dump(&victim), before);
+}
+
+/// Moves the name of a file which has another name outside all the time, and tells whether the agent ever got the file.
+fn writable_outside(moves: impl Fn(&Path) + Sync) -> bool {
+    let scratch = Scratch::new();
+    let (root, store) = (scratch.project(), scratch.0.join("store"));
+    fs::create_dir(&store).unwrap();
+    for dir in ["1", "2"] {
+        fs::create_dir(root.join(dir)).unwrap();
+    }
+    for n in 0..50 {
+        fs::write(root.join(format!("f{n}")), "x").unwrap();
+    }
+    fs::write(store.join("shared"), "content").unwrap();
+    fs::hard_link(store.join("shared"), root.join("1/outside")).unwrap();
+    chown_all(&root, HUMAN);
+    chown_all(&store, HUMAN);
+    // Whoever moves names is root here; the agent can only once a first pass has let it in.
+    call(HUMAN, &Call::Apply(job(&root)));
+    let stop = AtomicBool::new(false);
+    let mut open = false;
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                moves(&root);
+            }
+        });
+        for _ in 0..300 {
+            call(HUMAN, &Call::Apply(job(&root)));
+            open |= acl(&store.join("shared")).contains("user:61001:rw");
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert!(acl(&store.join("shared")).contains("user:61001:r"), "no pass ever found it");
+    open
+}
+
+#[test]
+fn a_file_with_a_name_outside_that_takes_the_place_of_another() {
+    if !privileged() {
+        return;
+    }
+    let exchanged = |root: &Path| {
+        renameat_with(CWD, root.join("plain"), CWD, root.join("1/outside"), RenameFlags::EXCHANGE).unwrap();
+    };
+    assert!(!writable_outside(exchanged));
+}
+
+#[test]
+fn a_file_with_a_name_outside_whose_name_inside_is_met_twice() {
+    if !privileged() {
+        return;
+    }
+    let moved = |root: &Path| {
+        fs::rename(root.join("1/outside"), root.join("2/outside")).unwrap();
+        fs::rename(root.join("2/outside"), root.join("1/outside")).unwrap();
+    };
+    assert!(!writable_outside(moved));
+    // The same by renaming the directory, which does not show on the file.
+    let moved = |root: &Path| {
+        fs::rename(root.join("1"), root.join("3")).unwrap();
+        fs::rename(root.join("3"), root.join("1")).unwrap();
+    };
+    assert!(!writable_outside(moved));
 }

@@ -2,7 +2,6 @@
 
 use crate::common::*;
 use agentuser::host::dir::{Dir, hand_over};
-use agentuser::model::Gid;
 use agentuser::share::{Access, Why};
 use std::ffi::OsStr;
 use std::fs;
@@ -128,7 +127,7 @@ fn objects_made_meanwhile() {
     // The human's pass, root's hand-over of what the agent owns, the human's pass again: nothing of ours is left.
     let back = call(HUMAN, &Call::Revert(job.clone(), Vec::new())).report;
     assert_eq!((back.agent_owned, back.agent_owned_lacking), (3, 3));
-    assert_eq!(hand_over(&Dir::open(&root).unwrap(), AGENT, HUMAN, Gid(HUMAN.0)).unwrap().changed, 3);
+    assert_eq!(hand_over(&Dir::open(&root).unwrap(), account(AGENT), account(HUMAN)).unwrap().changed, 3);
     assert!(call(HUMAN, &Call::Revert(job, Vec::new())).report.lacking.is_empty());
     let after = dump(&root);
     assert!(

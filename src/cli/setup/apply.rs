@@ -8,6 +8,13 @@ use crate::{
     model::{AbsPath, AccountName},
     step::AnyStep,
 };
+use rustix::fs::{MemfdFlags, memfd_create};
+use std::{
+    fs::File,
+    io::{self, Read, Seek},
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
 /// Applies the plan of the machine and those of these agents, then has each agent prove it.
 pub(in crate::cli) fn apply(
@@ -52,15 +59,48 @@ fn apply_plans(machine: &Plan, agents: &[Plan], quiet: bool) -> Result<(), Failu
 pub(super) fn prove(names: &[AccountName]) -> Result<(), Failure> {
     for name in names {
         helper::stamp(name, &mut System::new())?;
-        let output =
-            relay::sudo(name.as_str())?.args(["enter", "--directory=", "--", "/bin/true"]).output()?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        if let Err(said) = start_command(name)? {
             let error = anyhow::anyhow!("{name} can't start a command: {said}");
             return Err(Failure::new(error).hint("agentuser status"));
         }
     }
     Ok(())
+}
+
+/// Starts a command as the agent; where that fails, answers what was said, escaped.
+///
+/// From the start on, the agent's other processes may stop it, or write to its descriptors and hold them. So the time is
+/// limited, and what it says goes to a file, of which no end has to be waited for.
+fn start_command(name: &AccountName) -> Result<Result<(), String>, Failure> {
+    const PATIENCE: Duration = Duration::from_secs(10);
+    const LONGEST: u64 = 4096;
+    let mut said = File::from(memfd_create("said", MemfdFlags::CLOEXEC).map_err(io::Error::from)?);
+    let mut child = relay::sudo(name.as_str())?
+        .args(["enter", "--directory=", "--", "/bin/true"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(said.try_clone()?)
+        .spawn()?;
+    let end = Instant::now() + PATIENCE;
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        if Instant::now() > end {
+            child.kill()?;
+            child.wait()?;
+            return Ok(Err(format!("it did not start in {} seconds", PATIENCE.as_secs())));
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    if status.success() {
+        return Ok(Ok(()));
+    }
+    let mut text = Vec::new();
+    said.rewind()?;
+    said.take(LONGEST).read_to_end(&mut text)?;
+    let text = String::from_utf8_lossy(&text).trim().escape_debug().to_string();
+    Ok(Err(text.replace("\\'", "'").replace("\\\"", "\"").replace("\\n", "\n")))
 }
 
 /// Has files of one project that have names outside it replaced by copies.

@@ -4,14 +4,18 @@
 //! by openat2(2), which never leads up, aside or through a link; so few descriptors are open, however deep or wide the
 //! tree is. A directory that was swapped for another between listing and opening is told by its inode number.
 
-use super::report::{Report, Why};
+use super::xattr::{Calls, Target};
 use super::{Job, ShareError, Sink};
+use crate::formats::posix_acl::{ACCESS, Acl, Perm, Tag};
 use crate::host::dir::{Dir, Listing, Meta, PathBytes, Place, listing};
 use crate::model::Uid;
+use crate::share::report::{Report, Why};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 use std::collections::HashSet;
 use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -54,11 +58,19 @@ pub(super) struct Local {
     pub(super) links: Vec<Link>,
     /// Names in the directory at hand which need more than a look.
     pub(super) deferred: Vec<CString>,
+    /// Whether names in the directory at hand may change under us, where that was asked.
+    renamable: Option<bool>,
     /// Inode numbers of recorded objects that were found.
     pub(super) found: HashSet<u64>,
 }
 
 impl Local {
+    /// Whether somebody but `owner` may rename what the directory at hand holds, so that a name may lead to another object
+    /// with each call. Asked once a directory, where something has to be done; what can't be told is taken for so.
+    pub(super) fn renamable(&mut self, calls: Calls, dir: &Dir, owner: Uid) -> bool {
+        *self.renamable.get_or_insert_with(|| others_may_write(calls, dir, owner).unwrap_or(true))
+    }
+
     fn merge(&mut self, other: Self) {
         self.report.merge(other.report);
         self.links.extend(other.links);
@@ -73,6 +85,11 @@ pub(super) trait Pass: Sync {
 
     /// Works off `local.deferred`, once all of a directory has been visited.
     fn leave(&self, local: &mut Local, dir: &Dir, above: &Place) -> Result<(), ShareError>;
+
+    /// Works on a directory itself, after what it holds but for what lies in its directories.
+    fn done(&self, _local: &mut Local, _dir: &Dir, _place: &Place) -> Result<(), ShareError> {
+        Ok(())
+    }
 }
 
 /// A directory that waits.
@@ -171,6 +188,7 @@ impl<P: Pass> Walk<'_, P> {
         let place = &waiting.place;
         let Some(dir) = self.open(local, waiting) else { return Ok(below) };
         let before = local.report.objects;
+        local.renamable = None;
         let listed = dir.each(buffer, |name, kind| {
             if kind == FileType::Symlink {
                 return;
@@ -193,6 +211,7 @@ impl<P: Pass> Walk<'_, P> {
             local.report.lack(refused(errno), || place.path());
         }
         self.pass.leave(local, &dir, place)?;
+        self.pass.done(local, &dir, place)?;
         let new = local.report.objects - before;
         self.sink.progress(self.objects.fetch_add(new, Ordering::Relaxed) + new);
         Ok(below)
@@ -213,8 +232,21 @@ impl<P: Pass> Walk<'_, P> {
     }
 }
 
+fn others_may_write(calls: Calls, dir: &Dir, owner: Uid) -> io::Result<bool> {
+    let meta = dir.meta()?;
+    let bytes = calls.get(Target::Name(dir.as_fd(), c"."), ACCESS)?;
+    let acl = match bytes {
+        Some(bytes) => Acl::parse(&bytes).map_err(io::Error::other)?,
+        None => Acl::from_mode(meta.mode),
+    };
+    let owners = [Tag::UserObj, Tag::User(owner), Tag::Mask];
+    let mut others = acl.entries().iter().filter(|entry| !owners.contains(&entry.tag));
+    let writes = |tag| acl.effective(tag).is_some_and(|perm| perm.contains(Perm::WRITE));
+    Ok(meta.uid != owner || others.any(|entry| writes(entry.tag)))
+}
+
 /// Why an object is not as it should be, after a call that failed.
-pub(super) fn refused(error: impl Into<std::io::Error>) -> Why {
+pub(super) fn refused(error: impl Into<io::Error>) -> Why {
     let error = error.into();
     match Errno::from_io_error(&error) {
         Some(Errno::NOENT) => Why::Gone,

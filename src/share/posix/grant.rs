@@ -1,19 +1,19 @@
 //! The pass that puts our entries on objects, or only tells which lack them.
 //!
-//! An ordinary object is judged and changed by its name in an open directory: between the two the agent could put another
-//! object there, but only one that it could write already, as long as the kernel's `fs.protected_hardlinks` is on
-//! (`proc_sys_fs(5)`). Where it is off, and for every object that needs a record or has more than one link, the object is
-//! pinned by a descriptor, judged there and changed there.
+//! An ordinary object is judged and changed by its name in an open directory, as long as nobody but the owner can rename
+//! anything there. So a directory gets its own entries after what it holds. In one that the agent may write already, and
+//! for every object that needs a record or has more than one link, the object is pinned by a descriptor, judged there and
+//! changed there: else the agent could put a file with a name outside the project in the place of another.
 
 use super::entries::{grant, grant_default, holds, holds_default, is_ours};
 use super::record::Prior;
-use super::report::{Report, Why};
 use super::walk::{Link, Local, Pass, Spot, foreign, refused, walk};
 use super::xattr::{Calls, Target};
 use super::{Job, NoSink, ShareError, Sink, links};
 use crate::formats::posix_acl::{ACCESS, Acl, DEFAULT};
 use crate::host::dir::{Dir, Meta, PathBytes, Place};
 use crate::model::Uid;
+use crate::share::report::{Report, Why};
 use rustix::fs::FileType;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
@@ -29,7 +29,6 @@ pub(super) struct Grant<'a> {
     /// None for a check.
     pub(super) sink: Option<&'a dyn Sink>,
     groups: Groups,
-    pin_all: bool,
 }
 
 /// An object that can't be replaced under us.
@@ -51,9 +50,7 @@ struct Change {
 
 pub(super) fn run(job: &Job, owner: Uid, sink: Option<&dyn Sink>) -> Result<Report, ShareError> {
     let root = super::open(&job.root)?;
-    let pin_all =
-        std::fs::read("/proc/sys/fs/protected_hardlinks").is_ok_and(|value| !value.starts_with(b"1"));
-    let pass = Grant { job, owner, calls: Calls::probe(&root)?, sink, groups: Groups::mine(), pin_all };
+    let pass = Grant { job, owner, calls: Calls::probe(&root)?, sink, groups: Groups::mine() };
     let mut local = walk(&root, job, sink.unwrap_or(&NoSink), &pass)?;
     links::settle(&pass, &root, &mut local)?;
     Ok(local.report)
@@ -70,11 +67,14 @@ impl Pass for Grant<'_> {
         if meta.kind == FileType::RegularFile && meta.nlink > 1 {
             let (above, name) = (spot.above.clone(), spot.name.to_owned());
             local.links.push(Link { inode: meta.ino, above, name });
-        } else if self.pin_all && self.sink.is_some() {
-            local.deferred.push(spot.name.to_owned());
+        } else if meta.is_dir() && meta.mode & 0o400 != 0 && self.sink.is_some() {
+            // Its turn comes after what it holds; one that can't be listed has it now.
         } else {
             match self.change(target, meta, false) {
-                Ok(Some(change)) if change.record && self.sink.is_some() => {
+                Ok(Some(change))
+                    if self.sink.is_some()
+                        && (change.record || local.renamable(self.calls, spot.dir, self.owner)) =>
+                {
                     local.deferred.push(spot.name.to_owned());
                 }
                 found => self.finish(&mut local.report, target, found, || spot.path()),
@@ -90,6 +90,28 @@ impl Pass for Grant<'_> {
             self.settle(&mut local.report, &pinned)?;
         }
         Ok(())
+    }
+
+    fn done(&self, local: &mut Local, dir: &Dir, place: &Place) -> Result<(), ShareError> {
+        if self.sink.is_none() {
+            return Ok(());
+        }
+        let meta = dir.meta().map_err(|errno| ShareError::call("fstat", &self.job.root)(errno.into()))?;
+        if meta.uid != self.owner {
+            return Ok(()); // counted where it was listed
+        }
+        let target = Target::Name(dir.as_fd(), c".");
+        match self.change(target, &meta, false) {
+            Ok(Some(change)) if change.record => {
+                let (pin, meta) = pin(dir, c".").map_err(|errno| ShareError::Record(errno.into()))?;
+                let itself = Pinned { pin, meta, path: place.path(), linked_outside: false };
+                self.settle(&mut local.report, &[itself])
+            }
+            found => {
+                self.finish(&mut local.report, target, found, || place.path());
+                Ok(())
+            }
+        }
     }
 }
 
@@ -148,7 +170,10 @@ impl Grant<'_> {
         };
         let entries = self.job.entries(meta.is_dir() || meta.mode & 0o111 != 0, linked_outside);
         let found = read(ACCESS)?;
-        let foreign = |acl: &Option<Acl>| acl.as_ref().is_some_and(|acl| !is_ours(acl, &self.job.tags()));
+        // What the agent chose for its own files does not come back when they are the human's.
+        let foreign = |acl: &Option<Acl>| {
+            self.owner != self.job.agent && acl.as_ref().is_some_and(|acl| !is_ours(acl, &self.job.tags()))
+        };
         let mut record = foreign(&found);
         let ours = found.is_some() && !record;
         let access = found.unwrap_or_else(|| Acl::from_mode(meta.mode));

@@ -1,7 +1,8 @@
 //! The pass that takes our entries off again.
 //!
 //! Without a record it removes our entries and leaves the mode that was there before; objects that inherited our entries
-//! lose them the same way. With a record the recorded ACL comes back, where what is there is still what we made of it:
+//! lose them the same way. A directory loses them before it is listed, so that the agent can rename nothing in it; where
+//! somebody still may, objects are pinned. With a record the recorded ACL comes back, where what is there is still what we made of it:
 //! on the same object, pinned by a descriptor.
 //!
 //! A party whose entries go first closes its directories to the other. So the human's pass comes first; what the agent owns
@@ -10,18 +11,20 @@
 use super::entries::{Ours, grant, grant_default, restore, strip};
 use super::grant::{Groups, pin};
 use super::record::{AclBytes, Prior, PriorRecord};
-use super::report::{Report, Why};
 use super::walk::{Local, Pass, Spot, foreign, refused, walk};
 use super::xattr::{Calls, Target};
 use super::{Job, ShareError, Sink};
-use crate::formats::posix_acl::{ACCESS, Acl, DEFAULT, Tag};
+use crate::formats::posix_acl::{ACCESS, Acl, DEFAULT, Entry, Tag};
 use crate::host::dir::{Dir, Meta, PathBytes, Place};
-use crate::model::Uid;
+use crate::model::{Gid, Uid};
+use crate::share::report::{Report, Why};
 use std::ffi::CStr;
 use std::os::fd::AsFd;
 
 struct Revert<'a> {
     job: &'a Job,
+    /// Whatever else comes back, entries with these do not: the agent may have had files inherit them from its directories.
+    agents: Vec<Tag>,
     owner: Uid,
     calls: Calls,
     record: &'a PriorRecord,
@@ -41,12 +44,14 @@ enum Done {
 
 pub(super) fn run(
     job: &Job,
+    group: Option<Gid>,
     owner: Uid,
     record: &PriorRecord,
     sink: &dyn Sink,
 ) -> Result<Report, ShareError> {
     let root = super::open(&job.root)?;
-    let pass = Revert { job, owner, calls: Calls::probe(&root)?, record, groups: Groups::mine() };
+    let agents = [Tag::User(job.agent)].into_iter().chain(group.map(Tag::Group)).collect();
+    let pass = Revert { job, agents, owner, calls: Calls::probe(&root)?, record, groups: Groups::mine() };
     let mut local = walk(&root, job, sink, &pass)?;
     for path in record.unused(&local.found) {
         local.report.record_unused.push(|| path);
@@ -62,7 +67,7 @@ impl Pass for Revert<'_> {
         if foreign(local, (self.job, self.owner), spot, meta, stale) {
             return;
         }
-        if self.record.mentions(meta.ino) {
+        if self.record.mentions(meta.ino) || local.renamable(self.calls, spot.dir, self.owner) {
             return local.deferred.push(spot.name.to_owned());
         }
         self.finish(&mut local.report, self.object(target, meta, None), meta, || spot.path());
@@ -89,7 +94,7 @@ impl Pass for Revert<'_> {
 
 impl Revert<'_> {
     fn has_ours(&self, acl: &Acl) -> bool {
-        acl.get(Tag::User(self.job.agent)).is_some()
+        self.agents.iter().any(|tag| acl.get(*tag).is_some())
     }
 
     fn read(&self, target: Target<'_>, kind: &CStr) -> Result<Option<Acl>, Why> {
@@ -113,7 +118,9 @@ impl Revert<'_> {
             let before = prior.and_then(Prior::default_acl);
             let bytes = prior.and_then(|prior| prior.default.as_ref());
             let regrant = |base: &Acl, ours: &Ours| grant_default(Some(base), base, ours);
-            let only_ours = acl.named().all(|entry| self.job.tags().contains(&entry.tag));
+            let is_ours =
+                |entry: Entry| self.job.tags().contains(&entry.tag) || self.agents.contains(&entry.tag);
+            let only_ours = acl.named().all(is_ours);
             let how = if before.is_none() && only_ours {
                 self.calls.remove_default(target).map_err(refused)?;
                 Done::Restored
@@ -136,11 +143,16 @@ impl Revert<'_> {
         regrant: impl Fn(&Acl, &Ours) -> Acl,
     ) -> (Vec<u8>, Done) {
         let tags = self.job.tags();
-        let Some(before) = before else { return (strip(acl, &tags).render(), Done::Restored) };
+        let only_the_rest =
+            |acl: &Acl| if self.has_ours(acl) { strip(acl, &self.agents) } else { acl.clone() };
+        let stripped = || only_the_rest(&strip(acl, &tags)).render();
+        let Some(before) = before else { return (stripped(), Done::Restored) };
         match (restore(acl, before, &tags, regrant), bytes) {
-            (Some(restored), Some(bytes)) if restored == *before => (bytes.0.clone(), Done::Restored),
-            (Some(restored), _) => (restored.render(), Done::Restored),
-            (None, _) => (strip(acl, &tags).render(), Done::Altered),
+            (Some(restored), Some(bytes)) if restored == *before && !self.has_ours(before) => {
+                (bytes.0.clone(), Done::Restored)
+            }
+            (Some(restored), _) => (only_the_rest(&restored).render(), Done::Restored),
+            (None, _) => (stripped(), Done::Altered),
         }
     }
 

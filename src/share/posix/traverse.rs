@@ -8,36 +8,11 @@ use super::entries::{grant, restore, strip_keeping_chmod, user};
 use super::grant::Groups;
 use super::record::Prior;
 use super::xattr::{Calls, Target};
-use super::{ShareError, Sink, only_as, open};
+use super::{Passage, PassageEnd, ShareError, Sink, only_as, open};
 use crate::formats::posix_acl::{ACCESS, Acl, Perm, Tag};
 use crate::host::dir::{Dir, Meta, PathBytes};
 use crate::model::{AbsPath, Uid};
-use serde::{Deserialize, Serialize};
 use std::os::fd::AsFd;
-
-/// Whether the agent can pass a directory by an entry of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Passage {
-    /// It can.
-    Open,
-    /// There is no such entry.
-    Missing,
-    /// The entry is there, but somebody has run chmod(1) since, which narrowed the mask: `chmod 700` closes it.
-    Voided,
-}
-
-/// What taking an entry away came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PassageEnd {
-    /// The directory is as it was before.
-    Restored,
-    /// There was no entry.
-    Nothing,
-    /// Somebody has changed the directory since; what they set was kept and only our entry removed.
-    Altered,
-}
 
 /// An opened directory of the owner.
 struct Parent<'a> {

@@ -1,0 +1,141 @@
+//! Documents that make claims about the code are held to it.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::{collections::BTreeSet, fs};
+
+fn sources(dir: &str) -> String {
+    let mut text = String::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            text += &sources(path.to_str().unwrap());
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            text += &fs::read_to_string(&path).unwrap();
+        }
+    }
+    text
+}
+
+/// docs/bypasses.md has a row for each known way around; a closed one names a test that exists.
+#[test]
+fn every_bypass_has_its_row_and_its_test() {
+    let table = fs::read_to_string("docs/bypasses.md").unwrap();
+    let rows: Vec<Vec<&str>> = table
+        .lines()
+        .filter(|line| line.starts_with("| B"))
+        .map(|line| line.split('|').map(str::trim).collect())
+        .collect();
+    let ids: Vec<_> = rows.iter().map(|row| row[1].to_owned()).collect();
+    let wanted: Vec<_> = (1..=32).map(|n| format!("B{n:02}")).collect();
+    assert_eq!(ids, wanted);
+    let tests = sources("tests") + &sources("src");
+    for row in rows {
+        let (id, state, test) = (row[1], row[3], row[5].trim_matches('`'));
+        assert!(["closed", "partly", "open"].contains(&state), "{id}: {state}");
+        if !test.is_empty() {
+            let name = test.rsplit("::").next().unwrap();
+            let exists = tests.contains(&format!("fn {name}(")) || tests.contains(&format!("mod {name};"));
+            assert!(exists, "{id} names {test}, which does not exist");
+        }
+    }
+}
+
+/// Every direct dependency has its line in docs/dependencies.md.
+#[test]
+fn every_dependency_is_explained() {
+    let manifest = fs::read_to_string("Cargo.toml").unwrap();
+    let table = fs::read_to_string("docs/dependencies.md").unwrap();
+    let mut in_dependencies = false;
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            in_dependencies = line.ends_with("dependencies]") && !line.contains("dev-");
+        } else if in_dependencies && let Some((name, _)) = line.split_once(" = ") {
+            assert!(table.contains(name), "{name} is not in docs/dependencies.md");
+        }
+    }
+}
+
+/// Lower layers know nothing of higher ones, and what is pure stays pure.
+#[test]
+fn imports_point_one_way() {
+    let forbidden: [(&str, &[&str]); 5] = [
+        (
+            "src/model",
+            &[
+                "crate::cli",
+                "crate::engine",
+                "crate::host",
+                "crate::plan",
+                "crate::policy",
+                "crate::step",
+                "std::fs",
+            ],
+        ),
+        (
+            "src/formats",
+            &[
+                "crate::cli",
+                "crate::engine",
+                "crate::host",
+                "crate::plan",
+                "crate::policy",
+                "crate::step",
+                "std::fs",
+            ],
+        ),
+        (
+            "src/policy",
+            &[
+                "crate::cli",
+                "crate::engine",
+                "crate::host",
+                "crate::plan",
+                "crate::step",
+                "std::fs",
+                "std::env",
+            ],
+        ),
+        ("src/plan", &["crate::cli", "crate::launch", "std::fs", "std::env", "std::process"]),
+        (
+            "src/step",
+            &[
+                "crate::cli",
+                "crate::engine",
+                "crate::launch",
+                "crate::plan",
+                "crate::policy",
+                "std::fs",
+                "std::env",
+            ],
+        ),
+    ];
+    for (dir, names) in forbidden {
+        let text = sources(dir);
+        for name in names {
+            assert!(!text.contains(name), "{dir} uses {name}");
+        }
+    }
+}
+
+/// Each option in `--help` is named in README.
+#[test]
+fn every_option_is_in_the_readme() {
+    let readme = fs::read_to_string("README.md").unwrap();
+    for command in ["setup", "run", "shell", "status", "share", "unshare", "teardown"] {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_agentuser"))
+            .args([command, "--help"])
+            .output()
+            .unwrap();
+        let help = String::from_utf8(output.stdout).unwrap();
+        assert!(readme.contains(command), "{command}");
+        let options: BTreeSet<_> = help
+            .split_whitespace()
+            .filter(|word| word.starts_with("--") && word.len() > 3)
+            .map(|word| word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric()))
+            .collect();
+        for option in options.iter().filter(|option| !["--help", "--version"].contains(option)) {
+            assert!(readme.contains(option), "{command} {option} is not in README.md");
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! What all privileged tests stand on.
+
+mod human;
+mod machine;
+mod outcome;
+mod snapshot;
+mod terminal;
+
+pub(crate) use human::Human;
+pub(crate) use machine::{AGENT, Machine, PROGRAM, SECOND_AGENT};
+pub(crate) use outcome::{Outcome, finish, processes_of, system, until, wait};
+pub(crate) use snapshot::{Snapshot, times};
+pub(crate) use terminal::Terminal;

@@ -1,0 +1,15 @@
+//! The real machine, as root: accounts, ACLs, sudo, sessions, rules in a network namespace of the test's own.
+//!
+//! Only one test at a time touches the machine: each holds a [`common::Machine`], which also removes what it made, after
+//! a panic too. Without root's rights the tests say so and pass, unless `AGENTUSER_PRIVILEGED=1` asks for them.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by a panic")]
+#![allow(clippy::print_stderr, reason = "why a test was skipped")]
+
+mod bypasses;
+mod common;
+mod drift;
+mod job;
+mod lifecycle;
+mod policies;
+mod session;
