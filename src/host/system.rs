@@ -271,7 +271,7 @@ impl Act for System {
         homes::make(path, uid, gid)
     }
 
-    fn remove_home(&mut self, path: &AbsPath, uid: Uid, name: &str) -> Result<(), HostError> {
+    fn remove_home(&mut self, path: &AbsPath, uid: Uid, name: &str) -> Result<Vec<String>, HostError> {
         Self::change();
         homes::remove(path, uid, name)
     }
