@@ -1,7 +1,8 @@
-//! The one place that prints: data on standard output, talk on standard error, colours only on a terminal.
+//! The one place that prints: data on standard output, talk on standard error, colours only on a terminal. Names in what is
+//! said may be the agent's: nothing but our own colours reaches the terminal as a command.
 
 use super::{Color, Failure};
-use crate::{engine::Progress, step::Description};
+use crate::{engine::Progress, model::harmless, step::Description};
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::Write;
@@ -58,18 +59,18 @@ pub(crate) fn document(text: &[u8]) -> Result<std::process::ExitCode, Failure> {
 
 /// A heading over lines of data.
 pub(crate) fn heading(text: &str) {
-    data(&format!("{BOLD}{text}{BOLD:#}"));
+    data(&format!("{BOLD}{}{BOLD:#}", harmless(text)));
 }
 
 /// A marked line of data.
 pub(crate) fn marked(mark: Mark, text: &str) {
     let (style, sign) = mark.parts();
-    data(&format!("  {style}{sign}{style:#} {text}"));
+    data(&format!("  {style}{sign}{style:#} {}", harmless(text)));
 }
 
 /// A detail under a marked line.
 pub(crate) fn detail(text: &str) {
-    data(&format!("      {DIM}{text}{DIM:#}"));
+    data(&format!("      {DIM}{}{DIM:#}", harmless(text)));
 }
 
 /// A line of talk.
@@ -79,7 +80,7 @@ pub(crate) fn say(text: &str) {
 
 /// A warning.
 pub(crate) fn warn(text: &str) {
-    say(&format!("{NOTE}note{NOTE:#}: {text}"));
+    say(&format!("{NOTE}note{NOTE:#}: {}", harmless(text)));
 }
 
 /// A failure, and the next command to type.
@@ -91,9 +92,9 @@ pub(crate) fn failure(failure: &Failure) {
             text = format!("{text}: {cause}");
         }
     }
-    say(&format!("{BAD}agentuser{BAD:#}: {text}"));
+    say(&format!("{BAD}agentuser{BAD:#}: {}", harmless(&text)));
     if let Some(hint) = &failure.hint {
-        say(&format!("\nhint: {hint}"));
+        say(&format!("\nhint: {}", harmless(hint)));
     }
 }
 
@@ -138,7 +139,7 @@ impl Progress for Steps {
     }
 
     fn note(&mut self, text: &str) {
-        self.line(&format!("    {NOTE}note{NOTE:#}: {text}"));
+        self.line(&format!("    {NOTE}note{NOTE:#}: {}", harmless(text)));
     }
 }
 

@@ -18,6 +18,7 @@ use crate::{
     step::AnyStep,
 };
 use clap::Args;
+use rustix::fs::{RenameFlags, renameat_with};
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 #[derive(Args, Debug)]
@@ -159,8 +160,19 @@ fn keep_home(receipt: &Receipt, from: &AbsPath, to: &AbsPath, machine: &mut Syst
         None => owner_by_marker(marker, machine)?,
     };
     machine.end_processes(agent.uid, &[])?;
-    std::fs::rename(from, to).map_err(|error| HostError::path("can't move the home to", to, error))?;
-    let kept = Dir::open(to.as_path()).map_err(HostError::from)?;
+    move_home(from, to, agent, owner)
+}
+
+/// Moves the home from directory to directory, neither reached through a link, for others may have a say on the way to the
+/// second one; then gives it to the human.
+fn move_home(from: &AbsPath, to: &AbsPath, agent: Account, owner: Account) -> Result<(), Failure> {
+    let above = |path: &AbsPath| path.parent().unwrap_or_else(AbsPath::root);
+    let (old, new) = (Dir::open(above(from).as_path()), Dir::open(above(to).as_path()));
+    let (old, new) = (old.map_err(HostError::from)?, new.map_err(HostError::from)?);
+    renameat_with(&old, from.name(), &new, to.name(), RenameFlags::NOREPLACE)
+        .map_err(|errno| HostError::path("can't move the home to", to, errno))?;
+    let name = std::ffi::CString::new(to.name()).map_err(Failure::new)?;
+    let kept = new.open_child(&name).map_err(|errno| HostError::path("can't open", to, errno))?;
     dir::hand_over(&kept, agent, owner).map_err(HostError::from)?;
     Ok(())
 }

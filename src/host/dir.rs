@@ -14,7 +14,7 @@ pub use crate::model::{Listed, PathBytes};
 pub use copy::copy_skeleton;
 pub use hand_over::{Account, HandOverReport, hand_over};
 pub use place::Place;
-pub use remove::remove_tree;
+pub use remove::{remove_own_tree, remove_tree};
 
 use crate::model::{Gid, Uid};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, SeekFrom};

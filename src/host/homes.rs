@@ -2,7 +2,7 @@
 
 use super::{
     HostError,
-    dir::{self, Dir},
+    dir::{self, Dir, PathBytes},
 };
 use crate::model::{AbsPath, Gid, Uid};
 use rustix::fs::{Mode, fchmod, fchown, mkdir};
@@ -39,14 +39,21 @@ pub(super) fn make(path: &AbsPath, uid: Uid, gid: Gid) -> Result<(), HostError> 
     fchmod(home.as_fd(), mode).map_err(error)
 }
 
-/// Removes a home of `uid`, or one that an interrupted [`make`] left to root, and what `uid` left in shared places.
-pub(super) fn remove(path: &AbsPath, uid: Uid, name: &str) -> Result<(), HostError> {
+/// Removes a home of `uid`, or one that an interrupted [`make`] left to root, and what `uid` left in shared places. Answers
+/// what had to stay there: it does not keep the rest from going.
+pub(super) fn remove(path: &AbsPath, uid: Uid, name: &str) -> Result<Vec<String>, HostError> {
+    remove_itself(path, uid)?;
+    let mut left = Vec::new();
     for place in SHARED_PLACES {
-        remove_owned(Path::new(place), uid, |_| true)?;
+        remove_owned(Path::new(place), uid, |_| true, &mut left);
     }
     for spool in SPOOLS {
-        remove_owned(Path::new(spool), uid, |entry| entry == name.as_bytes())?;
+        remove_owned(Path::new(spool), uid, |entry| entry == name.as_bytes(), &mut left);
     }
+    Ok(left)
+}
+
+fn remove_itself(path: &AbsPath, uid: Uid) -> Result<(), HostError> {
     let (Some(parent), Ok(name)) = (path.parent(), CString::new(path.name())) else { return Ok(()) };
     let parent = Dir::open(parent.as_path())?;
     match parent.meta_at(&name) {
@@ -59,19 +66,25 @@ pub(super) fn remove(path: &AbsPath, uid: Uid, name: &str) -> Result<(), HostErr
     }
 }
 
-/// Removes those entries of a directory that belong to `uid`.
-fn remove_owned(place: &Path, uid: Uid, wanted: impl Fn(&[u8]) -> bool) -> Result<(), HostError> {
+/// Removes those entries of a directory that belong to `uid`, with what it owns below them.
+fn remove_owned(path: &Path, uid: Uid, wanted: impl Fn(&[u8]) -> bool, left: &mut Vec<String>) {
     // Some of the places are links, or missing, on some systems; the others cover what they lead to.
-    let Ok(place) = Dir::open(place) else { return Ok(()) };
+    let Ok(place) = Dir::open(path) else { return };
     let mut theirs = Vec::new();
     let listed = place.each(&mut dir::listing(), |name, _| {
         if wanted(name.to_bytes()) && place.meta_at(name).is_ok_and(|is| is.uid == uid) {
             theirs.push(name.to_owned());
         }
     });
-    listed.map_err(|errno| HostError::path("can't list", "a temporary directory", errno))?;
-    for name in theirs {
-        dir::remove_tree(&place, &name)?;
+    if let Err(errno) = listed {
+        left.push(HostError::path("can't list", path.display(), errno).to_string());
     }
-    Ok(())
+    for name in theirs {
+        let shown = || format!("{}/{}", path.display(), PathBytes::from(name.to_bytes()));
+        match dir::remove_own_tree(&place, &name, uid) {
+            Ok(true) => {}
+            Ok(false) => left.push(format!("{} holds files of others: left", shown())),
+            Err(error) => left.push(format!("{} is left: {error}", shown())),
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::{HostError, places};
 use rustix::{
-    fs::{FlockOperation, Mode, OFlags, flock, fstat, mkdir, open, stat},
+    fs::{FlockOperation, Mode, OFlags, chmod, flock, fstat, mkdir, open, stat},
     io::Errno,
 };
 use std::{io, os::fd::OwnedFd};
@@ -68,7 +68,9 @@ fn open_file() -> Result<OwnedFd, HostError> {
     let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     loop {
         match mkdir(places::RUNTIME, Mode::from(0o755)) {
-            Err(Errno::EXIST) | Ok(()) => {}
+            // The umask may have narrowed it, and everybody reads the stamps in it.
+            Ok(()) => chmod(places::RUNTIME, Mode::from(0o755)).map_err(error)?,
+            Err(Errno::EXIST) => {}
             Err(other) => return Err(error(other)),
         }
         match open(path(), flags, Mode::from(0o600)) {

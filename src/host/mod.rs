@@ -256,8 +256,9 @@ pub trait Act: Observe {
     fn jump(&mut self, family: Family, change: &Jump) -> Result<(), HostError>;
     /// Makes a home from a skeleton, closed until it is whole, then given to its owner.
     fn make_home(&mut self, path: &AbsPath, uid: Uid, gid: Gid) -> Result<(), HostError>;
-    /// Removes a home and what the account left in temporary directories, mail and cron spools.
-    fn remove_home(&mut self, path: &AbsPath, uid: Uid, name: &str) -> Result<(), HostError>;
+    /// Removes a home and what the account left in temporary directories, mail and cron spools; answers what had to stay
+    /// in these.
+    fn remove_home(&mut self, path: &AbsPath, uid: Uid, name: &str) -> Result<Vec<String>, HostError>;
     /// Kills every process with one of these uids.
     fn end_processes(&mut self, uid: Uid, sub_uids: &[IdRange]) -> Result<(), HostError>;
     /// Opens shared files to the agent, as their owner; what was there before goes into `record` first.

@@ -20,7 +20,7 @@ use rustix::fs::{Mode, chmod, mkdir, rmdir};
 use std::{
     cell::RefCell,
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read, Seek, SeekFrom, Write},
     os::unix::fs::OpenOptionsExt,
     process::Output,
 };
@@ -96,15 +96,34 @@ fn owner_of(shared: &Shared) -> Uid {
     }
 }
 
-/// The record of a share, read line by line; a last line that was cut short by a crash belongs to no change.
+/// The record of a share, read line by line; a line that was cut short by a crash belongs to no change.
 fn priors(record: &AbsPath) -> Result<Vec<Prior>, HostError> {
     let file = match fs::File::open(record) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(vec![]),
         Err(error) => return Err(HostError::path("can't read", record, error)),
     };
-    let lines = BufReader::new(file).lines().map_while(Result::ok);
-    Ok(lines.map_while(|line| serde_json::from_str(&line).ok()).collect())
+    let lines = BufReader::new(file).split(b'\n').collect::<Result<Vec<_>, _>>();
+    let lines = lines.map_err(|error| HostError::path("can't read", record, error))?;
+    Ok(lines.iter().filter_map(|line| serde_json::from_slice(line).ok()).collect())
+}
+
+/// Opens a record to add to it, on a line of its own.
+fn appending(record: &AbsPath) -> Result<fs::File, HostError> {
+    let open = || {
+        let mut file =
+            fs::OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(record)?;
+        let mut last = [b'\n'];
+        if file.metadata()?.len() > 0 {
+            file.seek(SeekFrom::End(-1))?;
+            file.read_exact(&mut last)?;
+        }
+        if last != [b'\n'] {
+            file.write_all(b"\n")?;
+        }
+        Ok(file)
+    };
+    open().map_err(|error: std::io::Error| HostError::path("can't write", record, error))
 }
 
 fn iptables(family: Family) -> Result<iptables::IPTables, HostError> {
@@ -252,7 +271,7 @@ impl Act for System {
         homes::make(path, uid, gid)
     }
 
-    fn remove_home(&mut self, path: &AbsPath, uid: Uid, name: &str) -> Result<(), HostError> {
+    fn remove_home(&mut self, path: &AbsPath, uid: Uid, name: &str) -> Result<Vec<String>, HostError> {
         Self::change();
         homes::remove(path, uid, name)
     }
@@ -264,8 +283,7 @@ impl Act for System {
 
     fn open_to_agent(&mut self, shared: &Shared, record: &AbsPath) -> Result<Seen, HostError> {
         Self::change();
-        let mut file = (fs::OpenOptions::new().append(true).create(true).mode(0o600).open(record))
-            .map_err(|error| HostError::path("can't write", record, error))?;
+        let mut file = appending(record)?;
         let mut seen = self.work(owner_of(shared), Task::Open(shared.clone()), Some(&mut file))?;
         if let (Shared::Tree(job), Seen::Tree(report)) = (shared, &mut seen)
             && report.agent_owned_lacking > 0
@@ -341,5 +359,30 @@ impl System {
             }
         }
         Ok(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A power cut in the middle of a line costs that line alone, not those that a later setup adds.
+    #[test]
+    fn a_record_that_was_cut_short() {
+        let temp = tempfile::tempdir().unwrap();
+        let record: AbsPath = temp.path().join("record").to_str().unwrap().parse().unwrap();
+        let prior = |inode| {
+            format!(
+                r#"{{"path":"a","access":null,"default":null,"mode":420,"inode":{inode},"device":1,"born":null}}"#
+            )
+        };
+        fs::write(&record, format!("{}\n{}", prior(1), &prior(2)[..20])).unwrap();
+        appending(&record)
+            .unwrap()
+            .write_all(format!("{}\n\u{0}\n{}\n", prior(3), prior(4)).as_bytes())
+            .unwrap();
+        appending(&record).unwrap();
+        let inodes: Vec<_> = priors(&record).unwrap().iter().map(|prior| prior.inode).collect();
+        assert_eq!(inodes, [1, 3, 4]);
     }
 }

@@ -9,6 +9,6 @@ mod net;
 mod path;
 
 pub use account::{AccountName, Gid, IdRange, NameError, Uid};
-pub use names::{EscapeError, Listed, PathBytes};
+pub use names::{EscapeError, Listed, PathBytes, harmless};
 pub use net::{Family, PortError, PortRange, PortSet, Protocol};
 pub use path::{AbsPath, PathError};

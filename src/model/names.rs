@@ -61,6 +61,21 @@ fn is_format(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
+/// A text of several lines without what a terminal would take for a command, or would hide or reorder.
+pub fn harmless(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\t' => shown.push(c),
+            c if c.is_control() || is_format(c) => {
+                shown.extend(c.encode_utf8(&mut [0; 4]).bytes().map(|byte| format!(r"\x{byte:02x}")));
+            }
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
 impl From<PathBytes> for String {
     fn from(path: PathBytes) -> Self {
         path.to_string()
@@ -144,6 +159,14 @@ mod tests {
         assert_eq!(show(b"a\n\x1b[2J\\\xff"), r"a\x0a\x1b[2J\\\xff");
         assert_eq!(show("ä\u{202e}".as_bytes()), r"ä\xe2\x80\xae");
         assert!(PathBytes::try_from(r"\x4".to_owned()).is_err());
+    }
+
+    #[test]
+    fn texts_without_harm() {
+        assert_eq!(
+            harmless("a\n\tb\x1b]0;x\x07\u{202e}\u{9b}ä"),
+            "a\n\tb\\x1b]0;x\\x07\\xe2\\x80\\xae\\xc2\\x9bä"
+        );
     }
 
     proptest! {

@@ -60,8 +60,7 @@ impl Step for Home {
 
     fn revert(&self, _: &Undo, machine: &mut dyn Act) -> Result<Vec<String>, HostError> {
         machine.end_processes(self.uid, &[])?;
-        machine.remove_home(&self.path, self.uid, self.account.as_str())?;
-        Ok(vec![])
+        machine.remove_home(&self.path, self.uid, self.account.as_str())
     }
 
     fn unclaimed(&self, check: Check) -> Check {

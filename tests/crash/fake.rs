@@ -361,11 +361,12 @@ impl Act for Fake {
         })
     }
 
-    fn remove_home(&mut self, path: &AbsPath, _: Uid, _: &str) -> Result<(), HostError> {
+    fn remove_home(&mut self, path: &AbsPath, _: Uid, _: &str) -> Result<Vec<String>, HostError> {
         self.change(|disk| {
             disk.dirs.remove(path.as_str());
             Ok(())
-        })
+        })?;
+        Ok(vec![])
     }
 
     fn end_processes(&mut self, _: Uid, _: &[IdRange]) -> Result<(), HostError> {

@@ -5,6 +5,7 @@
 //! that we came from (as fts(3) and rm(1) of coreutils do).
 
 use super::{Dir, DirError, Listing, Meta, STEP, listing, shown};
+use crate::model::Uid;
 use rustix::fs::{FileType, Mode};
 use rustix::io::Errno;
 use std::ffi::{CStr, CString};
@@ -19,42 +20,63 @@ struct Level {
     pending: Vec<CString>,
     /// How often it was found filled again when it should have been empty.
     refilled: u8,
+    /// Something in it stays.
+    kept: bool,
 }
 
 /// Removes `name` and all below it. Symbolic links are removed, never followed; a mount point in the tree is an error;
 /// what is not there is fine.
 pub fn remove_tree(dir: &Dir, name: &CStr) -> Result<(), DirError> {
+    remove(dir, name, None).map(drop)
+}
+
+/// The same for what `owner` owns; what others own stays, with the directories on the way to it. Answers whether all went.
+pub fn remove_own_tree(dir: &Dir, name: &CStr, owner: Uid) -> Result<bool, DirError> {
+    remove(dir, name, Some(owner))
+}
+
+fn remove(dir: &Dir, name: &CStr, owner: Option<Uid>) -> Result<bool, DirError> {
     const REFILLS: u8 = 16;
     let mut room = listing();
     let top = dir.meta().map_err(|errno| DirError::call("fstat", shown(name), errno))?;
     let mut levels: Vec<Level> = Vec::new();
     let mut here: Option<Dir> = None; // the directory of the last level
     let mut next = Some(name.to_owned());
+    let mut kept = false;
     loop {
         let at = here.as_ref().unwrap_or(dir);
-        if let Some(name) = next.take()
-            && let Some((child, level)) = enter(at, name, &mut room)?
-        {
-            here = Some(child);
-            levels.push(level);
+        if let Some(name) = next.take() {
+            match enter(at, name, owner, &mut room)? {
+                Entered::Gone => {}
+                Entered::Kept => *levels.last_mut().map_or(&mut kept, |level| &mut level.kept) = true,
+                Entered::Directory(child, level) => {
+                    here = Some(child);
+                    levels.push(level);
+                }
+            }
         }
-        let Some(level) = levels.last_mut() else { return Ok(()) };
+        let Some(level) = levels.last_mut() else { return Ok(!kept) };
         next = level.pending.pop();
         if next.is_some() {
             continue;
         }
-        let Some(child) = here.take() else { return Ok(()) };
+        let Some(child) = here.take() else { return Ok(!kept) };
         let above = levels.len().checked_sub(2).map(|at| levels[at].meta);
         let up = climb(&child, above.as_ref().unwrap_or(&top))?;
-        let Some(level) = levels.last_mut() else { return Ok(()) };
+        let Some(level) = levels.last_mut() else { return Ok(!kept) };
         match up.remove_dir(&level.name) {
             Ok(()) | Err(Errno::NOENT) => {
                 levels.pop();
                 here = (!levels.is_empty()).then_some(up);
             }
+            Err(Errno::NOTEMPTY | Errno::EXIST) if level.kept => {
+                levels.pop();
+                *levels.last_mut().map_or(&mut kept, |level| &mut level.kept) = true;
+                here = (!levels.is_empty()).then_some(up);
+            }
             Err(Errno::NOTEMPTY | Errno::EXIST) if level.refilled < REFILLS => {
                 level.refilled += 1;
-                level.pending = empty(&child, &mut room)?;
+                (level.pending, level.kept) = empty(&child, owner, &mut room)?;
                 here = Some(child);
             }
             Err(Errno::NOTEMPTY | Errno::EXIST) => return Err(DirError::Moved(shown(&level.name))),
@@ -63,31 +85,53 @@ pub fn remove_tree(dir: &Dir, name: &CStr) -> Result<(), DirError> {
     }
 }
 
-/// Goes into the directory `name` and removes what is no directory there; a name that is none is removed itself.
-fn enter(at: &Dir, name: CString, room: &mut Listing) -> Result<Option<(Dir, Level)>, DirError> {
-    let child = match at.open_child(&name) {
-        Ok(child) => child,
-        Err(Errno::NOENT) => return Ok(None),
-        Err(Errno::LOOP | Errno::NOTDIR) => {
-            return match at.unlink(&name) {
-                Ok(()) | Err(Errno::NOENT) => Ok(None),
-                Err(errno) => Err(DirError::call("unlinkat", shown(&name), errno)),
-            };
-        }
-        Err(errno) => return Err(DirError::call("openat2", shown(&name), errno)),
-    };
-    let meta = child.meta().map_err(|errno| DirError::call("fstat", shown(&name), errno))?;
-    let pending = empty(&child, room)?;
-    Ok(Some((child, Level { meta, name, pending, refilled: 0 })))
+/// What became of a name.
+enum Entered {
+    Gone,
+    /// It is somebody else's.
+    Kept,
+    Directory(Dir, Level),
 }
 
-/// Removes all but the directories, and answers their names.
-fn empty(dir: &Dir, room: &mut Listing) -> Result<Vec<CString>, DirError> {
+/// Goes into the directory `name` and removes what is no directory there; a name that is none is removed itself.
+fn enter(at: &Dir, name: CString, owner: Option<Uid>, room: &mut Listing) -> Result<Entered, DirError> {
+    let fail = |call, errno| DirError::call(call, shown(&name), errno);
+    let child = match at.open_child(&name) {
+        Ok(child) => child,
+        Err(Errno::NOENT) => return Ok(Entered::Gone),
+        Err(Errno::LOOP | Errno::NOTDIR) if !is_own(at, &name, owner) => return Ok(Entered::Kept),
+        Err(Errno::LOOP | Errno::NOTDIR) => {
+            return match at.unlink(&name) {
+                Ok(()) | Err(Errno::NOENT) => Ok(Entered::Gone),
+                Err(errno) => Err(fail("unlinkat", errno)),
+            };
+        }
+        Err(errno) => return Err(fail("openat2", errno)),
+    };
+    let meta = child.meta().map_err(|errno| fail("fstat", errno))?;
+    if owner.is_some_and(|owner| owner != meta.uid) {
+        return Ok(Entered::Kept);
+    }
+    let (pending, kept) = empty(&child, owner, room)?;
+    Ok(Entered::Directory(child, Level { meta, name, pending, refilled: 0, kept }))
+}
+
+fn is_own(dir: &Dir, name: &CStr, owner: Option<Uid>) -> bool {
+    owner.is_none_or(|owner| dir.meta_at(name).is_ok_and(|meta| meta.uid == owner))
+}
+
+/// Removes all but the directories, and answers their names, and whether something that is somebody else's stays.
+fn empty(dir: &Dir, owner: Option<Uid>, room: &mut Listing) -> Result<(Vec<CString>, bool), DirError> {
     let mut directories = Vec::new();
+    let mut kept = false;
     let mut failed = Ok(());
     dir.each(room, |name, kind| {
         if kind == FileType::Directory {
             directories.push(name.to_owned());
+            return;
+        }
+        if !is_own(dir, name, owner) {
+            kept = true;
             return;
         }
         match dir.unlink(name) {
@@ -99,7 +143,7 @@ fn empty(dir: &Dir, room: &mut Listing) -> Result<Vec<CString>, DirError> {
         }
     })
     .map_err(|errno| DirError::call("getdents64", ".", errno))?;
-    failed.map(|()| directories)
+    failed.map(|()| (directories, kept))
 }
 
 /// The directory above, where it still is the one that we came from.

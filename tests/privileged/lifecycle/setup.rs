@@ -130,3 +130,12 @@ fn a_policy_written_by_hand_keeps_its_comments() {
     let left = policy_text();
     assert!(left.contains("# the shop") && !left.contains(SECOND_AGENT), "{left}");
 }
+
+/// After a boot the first launch makes the directory, under whatever umask the human has.
+#[test]
+fn the_umask_does_not_hide_what_is_in_force() {
+    let Some(machine) = Machine::set_up() else { return };
+    std::fs::remove_dir_all("/run/agentuser").unwrap();
+    machine.human().sh("umask 077; exec agentuser run -- true", &[]).ok();
+    machine.human().run(&["cat", &format!("/run/agentuser/{AGENT}.loaded")]).ok();
+}

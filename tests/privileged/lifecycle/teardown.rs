@@ -68,6 +68,14 @@ fn the_home_can_be_kept() {
     assert!(agent_can(human, "shop", "mkdir -p ~/.config && echo mine >~/.config/settings"));
     let kept = "/home/t_pv_ann.kept";
     machine.agentuser(&["teardown", "--yes", "--keep-home", "/etc/passwd"]).exits(2);
+    // Not through a link, which somebody else may have made.
+    assert!(agent_can(human, "shop", "ln -s /etc elsewhere"));
+    let link = human.project().join("elsewhere/t_pv_kept");
+    machine
+        .agentuser(&["teardown", "--yes", "--keep-home", link.to_str().unwrap()])
+        .exits(1)
+        .mentions("symbolic link");
+    assert!(fs::symlink_metadata("/etc/t_pv_kept").is_err());
     machine.agentuser(&["teardown", "--yes", "--keep-home", kept]).ok();
     let settings = format!("{kept}/.config/settings");
     let read = human.run(&["cat", &settings]);
@@ -93,4 +101,24 @@ fn without_a_receipt_nothing_is_torn_down() {
     machine.agentuser(&["teardown", "--yes", "--agent", SECOND_AGENT]).exits(2);
     machine.agentuser(&["teardown", "--agent", AGENT]).exits(2).mentions("add --yes");
     machine.snapshot().assert_same_as(&before, "after a teardown of another");
+}
+
+/// What others made in directories of the agent is not the agent's, and does not keep the rest from going.
+#[test]
+fn files_of_others_among_the_agents_stay() {
+    let Some(machine) = Machine::with_humans(2) else { return };
+    machine.set_up_agent(0, AGENT);
+    let [human, other] = &machine.humans[..] else { unreachable!() };
+    let make = "umask 0; mkdir -p /tmp/t_pv_open/own/deep /tmp/t_pv_open/mixed; echo x >/tmp/t_pv_open/own/deep/file; \
+                ln -s /etc/passwd /tmp/t_pv_open/own/link; printf x >\"/tmp/t_pv_open/$(printf '\\033[2Jname')\"";
+    assert!(agent_can(human, "shop", make));
+    other.sh("mkdir /tmp/t_pv_open/mixed/theirs && echo y >/tmp/t_pv_open/mixed/theirs/file", &[]).ok();
+    let torn = machine.agentuser(&["teardown", "--yes", "--agent", AGENT]).ok();
+    let left = crate::common::system(&["find", "/tmp/t_pv_open", "-printf", "%P\n"]);
+    let theirs = fs::read_to_string("/tmp/t_pv_open/mixed/theirs/file");
+    fs::remove_dir_all("/tmp/t_pv_open").unwrap();
+    torn.mentions("/tmp/t_pv_open holds files of others");
+    assert_eq!(theirs.unwrap(), "y\n");
+    assert_eq!(left, "\nmixed\nmixed/theirs\nmixed/theirs/file");
+    assert!(fs::symlink_metadata(format!("/home/{AGENT}")).is_err());
 }
