@@ -7,7 +7,7 @@
 use super::digest::fnv1a;
 use crate::model::{
     Family, PortSet, Protocol, Uid,
-    desired::{Destinations, Firewall},
+    desired::{Destinations, Firewall, Names},
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::{collections::BTreeSet, fmt::Write};
@@ -44,6 +44,33 @@ pub fn net_set(uid: Uid, role: Role, to: &Destinations, family: Family) -> Optio
     };
     let kind = format!("hash:net family {inet} maxelem {}", elements.len().max(65_536));
     named(|digest| format!("au{uid}{role}{digest}{suffix}"), kind, elements)
+}
+
+/// The addresses that the DNS gate answered for one list of names, in one family: `hash:ip` with a timeout for ipset(8), and
+/// a set of the same name in the agent's table of nftables. The gate alone fills them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnswerSet {
+    /// Its name, made from the uid, the names and the ports.
+    pub name: String,
+    /// The family of its addresses.
+    pub family: Family,
+    /// Which of [`Firewall::names`] it serves.
+    pub index: usize,
+}
+
+/// The sets of answers of one agent, both families for each list of names.
+pub fn answer_sets(firewall: &Firewall) -> Vec<AnswerSet> {
+    let of = |(index, to): (usize, &Names)| {
+        let content = std::iter::once(to.ports.to_string()).chain(to.names.iter().cloned()).collect();
+        let digest = digest(&content);
+        let uid = firewall.uid;
+        [(Family::V4, "v4"), (Family::V6, "v6")].map(|(family, suffix)| AnswerSet {
+            name: format!("au{uid}d{digest}{suffix}"),
+            family,
+            index,
+        })
+    };
+    firewall.names.iter().enumerate().flat_map(of).collect()
 }
 
 /// The set of loopback ports of one protocol, none where there are none.

@@ -1,7 +1,10 @@
 //! The rendered chains are pinned by snapshots; that they read back as rendered is shown on text as iptables-save prints it.
 
 use super::*;
-use crate::model::{IdRange, desired::Destinations};
+use crate::model::{
+    IdRange,
+    desired::{Destinations, Log},
+};
 
 pub(crate) fn firewall() -> Firewall {
     let nets = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
@@ -20,6 +23,11 @@ pub(crate) fn firewall() -> Firewall {
             },
         ],
         loopback: ports(&["5432", "8000-8099", "53/udp"]),
+        names: vec![],
+        gate: None,
+        generation: 0,
+        resolvers: vec![],
+        log: Log::None,
     }
 }
 

@@ -20,6 +20,36 @@ impl Destinations {
     }
 }
 
+/// Names that share one list of ports.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Names {
+    /// The ports.
+    pub ports: PortSet,
+    /// The names, sorted, in lower case and without a final dot; one that begins with `*.` stands for all that lies below
+    /// the rest, not for the rest itself.
+    pub names: Vec<String>,
+}
+
+/// What is written to the audit log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Log {
+    /// Nothing.
+    #[default]
+    None,
+    /// What was refused.
+    Blocked,
+    /// Each new flow, and what was refused.
+    All,
+}
+
+impl Log {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+    fn is_none(&self) -> bool {
+        *self == Self::None
+    }
+}
+
 /// Who may call the agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -49,6 +79,26 @@ pub struct Firewall {
     pub allow: Vec<Destinations>,
     /// Loopback ports of other accounts that the agent may call.
     pub loopback: PortSet,
+    /// Let out by name: what the DNS gate answered for these, for as long as the answer lives. Empty without a gate.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<Names>,
+    /// The port of the agent's DNS gate on 127.0.0.1 and `::1`, below 1024; all its DNS goes there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<u16>,
+    /// Which of 64 marks flows to names bear: another one whenever `names` changed, so that flows of before end.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub generation: u8,
+    /// Resolvers of the system that the agent may ask, at port 53.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resolvers: Vec<std::net::IpAddr>,
+    /// What is written to the audit log.
+    #[serde(default, skip_serializing_if = "Log::is_none")]
+    pub log: Log,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn is_zero(number: &u8) -> bool {
+    *number == 0
 }
 
 impl Firewall {

@@ -4,7 +4,7 @@ use crate::{
     formats::iptables::mark,
     model::{
         AbsPath, AccountName, Gid, PortSet, Uid,
-        desired::{Access, Desired, Destinations, Firewall, Inbound, Owner, SharedDir},
+        desired::{Access, Desired, Destinations, Firewall, Inbound, Log, Owner, SharedDir},
         facts::{Facts, marker},
     },
     policy,
@@ -255,6 +255,11 @@ pub fn firewall(uid: Uid, sub_uids: Vec<crate::model::IdRange>, network: &policy
         deny: grouped(metadata.chain(denied)),
         allow: grouped(allowed),
         loopback: PortSet::from(loopback),
+        names: vec![],
+        gate: None,
+        generation: 0,
+        resolvers: vec![],
+        log: Log::None,
     }
 }
 
