@@ -15,10 +15,14 @@
 pub mod cli;
 pub mod engine;
 pub mod formats;
+pub mod gate;
+#[cfg(target_os = "linux")]
+pub mod guard;
 pub mod host;
 #[cfg(target_os = "linux")]
 pub mod launch;
 pub mod model;
+pub mod netlink;
 pub mod plan;
 pub mod policy;
 pub mod share;
