@@ -11,6 +11,7 @@
 //!
 //! `policy`, `model`, `formats` and `plan` are pure: text and values in, values out.
 
+pub mod audit;
 #[cfg(target_os = "linux")]
 pub mod cli;
 pub mod engine;

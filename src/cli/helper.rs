@@ -1,6 +1,6 @@
 //! What sudoers lets the human call as root without a password, with fixed arguments, and what the service manager calls.
 
-use super::{Failure, invoker, situation, situation::Situation, status};
+use super::{Failure, guard, invoker, situation, situation::Situation, status};
 use crate::{
     engine::{Scope, ensure},
     host::{Act, FileState, Lock, Observe, System, Validator, places},
@@ -51,13 +51,20 @@ fn tell(name: &AccountName) -> Result<ExitCode, Failure> {
 }
 
 fn load(names: &[AccountName]) -> Result<ExitCode, Failure> {
-    let _lock = Lock::take(Duration::from_secs(30), || {})?;
-    let mut machine = System::new();
     for name in names {
-        ensure(&Scope::Agent(name.clone()), &mut machine)?;
-        stamp(name, &mut machine)?;
+        load_one(name, Duration::from_secs(30))?;
     }
+    guard::start_where_needed()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Puts the saved rules of an agent in force, and answers how much had to be loaded.
+pub(crate) fn load_one(name: &AccountName, patience: Duration) -> Result<usize, Failure> {
+    let _lock = Lock::take(patience, || {})?;
+    let mut machine = System::new();
+    let loaded = ensure(&Scope::Agent(name.clone()), &mut machine)?;
+    stamp(name, &mut machine)?;
+    Ok(loaded)
 }
 
 /// Leaves word that the rules are in force in this boot and this network namespace.

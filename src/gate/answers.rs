@@ -30,6 +30,8 @@ pub struct Answers {
     total: usize,
     #[serde(skip)]
     by_address: HashMap<IpAddr, String>,
+    #[serde(skip)]
+    changed: bool,
 }
 
 impl Answers {
@@ -45,6 +47,15 @@ impl Answers {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
+    /// As JSON, without what has left the sets, where anything changed since the last time.
+    pub fn changed_json(&mut self, now: u64) -> Option<Vec<u8>> {
+        if !std::mem::take(&mut self.changed) {
+            return None;
+        }
+        self.forget_ended(now);
+        Some(self.to_json())
+    }
+
     fn index(&mut self) {
         self.total = self.names.values().map(BTreeMap::len).sum();
         let pairs = self
@@ -56,6 +67,7 @@ impl Answers {
 
     /// Remembers that a name has an address until then.
     pub fn put(&mut self, name: &str, address: IpAddr, until: u64, now: u64) {
+        self.changed = true;
         if self.total >= ROOM {
             self.forget_ended(now);
         }

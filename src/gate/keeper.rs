@@ -78,16 +78,15 @@ impl Keeper {
         Ok(Self { child, link, rules, sets, names, answers })
     }
 
-    /// Serves the parser until it is gone, or breaks the rules of the link, which ends it. `pause` is called between
-    /// messages, at least twice a second.
-    pub fn run(&mut self, told: Told<'_>, pause: &mut dyn FnMut()) -> io::Result<()> {
-        let result = self.serve(told, pause);
+    /// Ends the parser.
+    pub fn end(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        result
     }
 
-    fn serve(&mut self, told: Told<'_>, pause: &mut dyn FnMut()) -> io::Result<()> {
+    /// Serves the parser until it is gone, or breaks the rules of the link. `between` is called after each message, and at
+    /// least twice a second.
+    pub fn serve_until_gone(&mut self, told: Told<'_>, between: &mut dyn FnMut()) -> io::Result<()> {
         let mut buffer = vec![0; link::MOST];
         let patience = Some(Duration::from_millis(500));
         rustix::net::sockopt::set_socket_timeout(&self.link, rustix::net::sockopt::Timeout::Recv, patience)?;
@@ -105,7 +104,7 @@ impl Keeper {
             if !done.is_empty() {
                 send(&self.link, &link::write_done(&done), SendFlags::NOSIGNAL)?;
             }
-            pause();
+            between();
         }
     }
 

@@ -1,2 +1,313 @@
-//! The service that keeps the network policy of all agents in force.
+//! The service that keeps the network policy of all agents in force: it repairs what other tools put out of force, opens the
+//! DNS gates and writes the audit logs.
+//!
+//! Nothing depends on it for "deny": when it is gone, names are no longer answered, addresses leave the sets one by one, and
+//! the rules stay. What it puts in force it takes from the receipts alone.
+
 pub(crate) mod child;
+mod gates;
+mod state;
+mod watch;
+
+pub use state::{Guarded, Repair, State, path, state};
+
+use crate::{
+    audit::{
+        Act,
+        journal::{Journal, Listening},
+    },
+    gate::answers::Answers,
+    host::{Act as _, FileState, System, Validator, places},
+    model::{
+        AccountName, Gid, Uid,
+        desired::{Firewall, Log},
+    },
+};
+use gates::{Gate, fill, lock};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
+use std::{
+    collections::BTreeMap,
+    io,
+    os::{fd::OwnedFd, unix::process::CommandExt},
+    process::{Command, Stdio},
+    sync::{Arc, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
+use watch::{Signal, Watch};
+
+/// An agent, as its receipt has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agent {
+    /// Its name.
+    pub name: AccountName,
+    /// Its policy.
+    pub firewall: Firewall,
+    /// Who may read its log.
+    pub human: Option<Uid>,
+}
+
+/// What the guard has others do.
+pub trait Duties {
+    /// The agents that have a receipt.
+    fn agents(&mut self) -> anyhow::Result<Vec<Agent>>;
+    /// Puts the rules of an agent in force where they are not, and answers how much had to be loaded.
+    fn load(&mut self, name: &AccountName) -> anyhow::Result<usize>;
+    /// What is to be done once in a while, such as asking for published ranges again.
+    fn refresh(&mut self) -> anyhow::Result<()>;
+}
+
+/// An agent that is guarded.
+struct Guarding {
+    agent: Agent,
+    answers: Arc<Mutex<Answers>>,
+    gate: Option<Gate>,
+    fault: Option<String>,
+}
+
+/// How often it looks where it is not told of changes: iptables-legacy tells nobody.
+const LOOK_SOON: Duration = Duration::from_secs(2);
+/// How often it looks otherwise: `ipset flush` tells nobody, but then everything is refused.
+const LOOK: Duration = Duration::from_secs(60);
+/// How often there is something to refresh.
+const REFRESH: Duration = Duration::from_secs(3600);
+/// Where another tool and the guard undo each other's work, it waits so long between two repairs.
+const TRUCE: Duration = Duration::from_secs(1);
+/// So many repairs in ten seconds are such a fight.
+const FIGHT: usize = 10;
+
+/// The guard of a network namespace.
+pub struct Guard<'a> {
+    duties: &'a mut dyn Duties,
+    guarding: BTreeMap<AccountName, Guarding>,
+    journal: Arc<Mutex<Journal>>,
+    listening: bool,
+    state: State,
+    written: Option<State>,
+    repairs: Vec<Instant>,
+    _lock: OwnedFd,
+}
+
+impl<'a> Guard<'a> {
+    /// Takes the guard of this network namespace.
+    pub fn new(duties: &'a mut dyn Duties) -> anyhow::Result<Self> {
+        let lock = take_lock()?;
+        let state = State {
+            pid: i32::try_from(std::process::id())?,
+            namespace: state::namespace(),
+            since: state::now(),
+            agents: vec![],
+            hears_changes: true,
+            last_repair: None,
+            repairs: 0,
+            lost_lines: 0,
+        };
+        let journal = Arc::default();
+        Ok(Self {
+            duties,
+            guarding: BTreeMap::new(),
+            journal,
+            listening: false,
+            state,
+            written: None,
+            repairs: Vec::new(),
+            _lock: lock,
+        })
+    }
+
+    /// Guards until it is told to end, or until no agent is left.
+    pub fn run(mut self) -> anyhow::Result<()> {
+        let mut watch = Watch::new()?;
+        self.reload();
+        self.look("it was not in force when the guard started", Instant::now());
+        let (mut looked, mut refreshed, mut due) = (Instant::now(), Instant::now(), false);
+        let (look, refresh) = (jittered(LOOK), jittered(REFRESH));
+        while !self.guarding.is_empty() {
+            self.state.hears_changes = watch.hears_changes();
+            self.write_state();
+            let look = if self.state.hears_changes { look } else { LOOK_SOON };
+            let pause = if due { Duration::from_millis(100) } else { look.saturating_sub(looked.elapsed()) };
+            let heard = watch.wait(pause.max(Duration::from_millis(1)))?;
+            let now = Instant::now();
+            match heard.signal {
+                Some(Signal::End) => break,
+                Some(Signal::Reload) => self.reload(),
+                None if heard.receipts => self.reload(),
+                None => {}
+            }
+            watch.follow(self.guarding.keys());
+            if heard.rules || due || looked.elapsed() >= look || heard.signal.is_some() {
+                looked = now;
+                due = !self.look("another tool changed it", now);
+            }
+            if refreshed.elapsed() >= refresh {
+                refreshed = now;
+                if let Err(error) = self.duties.refresh() {
+                    complain(&format!("refresh: {error:#}"));
+                }
+            }
+        }
+        let _ = std::fs::remove_file(path());
+        Ok(())
+    }
+
+    /// Takes the receipts as they are now.
+    fn reload(&mut self) {
+        let agents = match self.duties.agents() {
+            Ok(agents) => agents,
+            // A receipt that can't be read is one that is just being replaced, or a broken one: the old policy stays.
+            Err(error) => return complain(&format!("receipts: {error:#}")),
+        };
+        self.guarding.retain(|name, _| agents.iter().any(|agent| agent.name == *name));
+        let mut journal = Journal::default();
+        for agent in agents {
+            let name = agent.name.clone();
+            let old = self.guarding.remove(&name);
+            let mut guarding = old.unwrap_or_else(|| {
+                let answers = Arc::new(Mutex::new(gates::remembered(&name)));
+                Guarding { agent: agent.clone(), answers, gate: None, fault: None }
+            });
+            fill(&agent.firewall, &guarding.answers);
+            guarding.take(agent, &self.journal);
+            if guarding.agent.firewall.log != Log::None {
+                let Agent { name, firewall, human } = &guarding.agent;
+                if let Err(error) = journal.add(name, firewall, *human, guarding.answers.clone()) {
+                    complain(&format!("audit log of {name}: {error}"));
+                }
+            }
+            self.guarding.insert(name, guarding);
+        }
+        let logs = !journal.is_empty();
+        lock(&self.journal).take_over(journal);
+        if logs && !self.listening {
+            self.listening = listen(self.journal.clone());
+        }
+    }
+
+    /// Looks whether the rules are in force, and repairs what is not. Answers whether all is well.
+    fn look(&mut self, why: &str, heard: Instant) -> bool {
+        self.repairs.retain(|repair| repair.elapsed() < Duration::from_secs(10));
+        if self.repairs.len() >= FIGHT && self.repairs.last().is_some_and(|last| last.elapsed() < TRUCE) {
+            return false;
+        }
+        let mut well = true;
+        for (name, guarding) in &mut self.guarding {
+            let result = self.duties.load(name);
+            if matches!(result, Ok(1..)) {
+                fill(&guarding.agent.firewall, &guarding.answers);
+                let gap_ms = u64::try_from(heard.elapsed().as_millis()).unwrap_or(u64::MAX);
+                self.repairs.push(Instant::now());
+                self.state.repairs += 1;
+                self.state.last_repair = Some(Repair { agent: name.to_string(), at: state::now(), gap_ms });
+                let text = format!("{why}; in force again after {gap_ms} ms");
+                lock(&self.journal).note(guarding.agent.firewall.uid, Act::Repair, text);
+            }
+            well &= result.is_ok();
+            guarding.fault = result.err().map(|error| format!("{error:#}"));
+        }
+        well
+    }
+
+    fn write_state(&mut self) {
+        self.state.lost_lines = lock(&self.journal).lost();
+        self.state.agents = (self.guarding.iter())
+            .map(|(name, guarding)| Guarded {
+                name: name.to_string(),
+                gate: guarding.gate.as_ref().map(Gate::port),
+                restarts: guarding.gate.as_ref().map_or(0, Gate::restarts),
+                fault: guarding.fault.clone().or_else(|| guarding.gate.as_ref()?.fault()),
+            })
+            .collect();
+        if self.written.as_ref() == Some(&self.state) {
+            return;
+        }
+        let Ok(bytes) = serde_json::to_vec_pretty(&self.state) else { return };
+        let file = FileState { bytes, mode: 0o644, uid: Uid(0), gid: Gid(0) };
+        if System::new()
+            .write(&places::fixed(places::RUNTIME).join("guard.json"), &file, Validator::Nobody)
+            .is_ok()
+        {
+            self.written = Some(self.state.clone());
+        }
+    }
+}
+
+impl Guarding {
+    /// Takes the policy of a receipt: the gate is opened, changed, moved to another port or closed.
+    fn take(&mut self, agent: Agent, journal: &Arc<Mutex<Journal>>) {
+        let changed = self.agent != agent;
+        self.agent = agent;
+        let Agent { name, firewall, .. } = &self.agent;
+        if self.gate.as_ref().map(Gate::port) != firewall.gate {
+            self.gate = None;
+        }
+        match (&self.gate, firewall.gate) {
+            (Some(gate), _) if changed => gate.change(name, firewall),
+            (None, Some(port)) => {
+                let gate = Gate::open(name, firewall, port, self.answers.clone(), journal.clone());
+                self.fault = gate.as_ref().err().map(|error| format!("DNS gate at port {port}: {error}"));
+                self.gate = gate.ok();
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Reads packets in a thread of its own, for good.
+fn listen(journal: Arc<Mutex<Journal>>) -> bool {
+    let work = move || {
+        loop {
+            if let Err(error) = Listening::start().and_then(|mut listening| listening.run(&journal)) {
+                complain(&format!("audit log: {error}"));
+            }
+            thread::sleep(Duration::from_millis(500));
+        }
+    };
+    thread::Builder::new().name("audit".into()).spawn(work).is_ok()
+}
+
+/// Says on standard error what no command is there to tell of.
+fn complain(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(io::stderr(), "agentuser guard: {}", crate::model::harmless(text));
+}
+
+/// A time that differs a little each time, so that machines that were started together do not ask together.
+fn jittered(time: Duration) -> Duration {
+    use std::hash::{BuildHasher, RandomState};
+    let share = RandomState::new().hash_one(0) % 256;
+    time + time * u32::try_from(share).unwrap_or(0) / 1024
+}
+
+/// One guard in each network namespace. The lock goes when its process does.
+fn take_lock() -> anyhow::Result<OwnedFd> {
+    match rustix::fs::mkdir(places::RUNTIME, Mode::from(0o755)) {
+        Ok(()) => rustix::fs::chmod(places::RUNTIME, Mode::from(0o755))?,
+        Err(rustix::io::Errno::EXIST) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    let number: String = state::namespace().chars().filter(char::is_ascii_digit).collect();
+    let path = format!("{}/guard-{number}.lock", places::RUNTIME);
+    let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = open(path, flags, Mode::from(0o600))?;
+    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        anyhow::bail!("another guard runs already");
+    }
+    Ok(file)
+}
+
+/// Starts a guard in the background, where no service manager does.
+pub fn start() -> io::Result<()> {
+    Command::new("/proc/self/exe")
+        .arg("guard")
+        .env_clear()
+        .env("PATH", crate::host::SYSTEM_PATH)
+        .env("LC_ALL", "C")
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .map(drop)
+}

@@ -19,11 +19,15 @@ const COMMAND: u16 = 1;
 const MODE: u16 = 2;
 const TIMEOUT: u16 = 4;
 const THRESHOLD: u16 = 5;
+const FLAGS: u16 = 6;
+/// `NFULNL_CFG_F_SEQ`: packets are numbered.
+const NUMBERED: u16 = 1;
 const BIND: u8 = 1;
 const COPY_PACKET: u8 = 2;
 const PAYLOAD: u16 = 9;
 const PREFIX: u16 = 10;
 const OWNER: u16 = 11;
+const SEQUENCE: u16 = 12;
 
 /// Bytes of each packet: room for both addresses and both ports, also behind IPv6 extension headers.
 const COPIED: u32 = 80;
@@ -39,7 +43,8 @@ pub fn subscribe() -> Batch {
         .message(CONFIG, ACK, &nfgenmsg(0, GROUP))
         .attribute(MODE, &mode)
         .attribute(TIMEOUT, &1_u32.to_be_bytes())
-        .attribute(THRESHOLD, &64_u32.to_be_bytes());
+        .attribute(THRESHOLD, &64_u32.to_be_bytes())
+        .attribute(FLAGS, &NUMBERED.to_be_bytes());
     batch
 }
 
@@ -72,6 +77,12 @@ pub struct Packet {
     pub destination: IpAddr,
     /// The ports, where the protocol has such.
     pub ports: Option<(u16, u16)>,
+}
+
+/// The number of a packet: what is missing between two was lost.
+pub fn sequence(message: &Message<'_>) -> Option<u32> {
+    let number = message.attributes(4).find(|one| one.kind == SEQUENCE)?;
+    number.number().filter(|_| message.kind == PACKET)
 }
 
 /// Reads a message about a packet; none where it is not one, or not one of agentuser's rules.
