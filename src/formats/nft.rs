@@ -121,8 +121,8 @@ fn fill(firewall: &Firewall, sets: &[String]) -> String {
 /// All DNS of the account goes to its gate, whatever server it asks.
 fn redirect(firewall: &Firewall, owners: &[String]) -> Vec<String> {
     let Some(port) = firewall.gate else { return vec![] };
-    let mut lines = vec!["chain redirect {".into()];
-    lines.push("\ttype nat hook output priority dstnat - 5; policy accept;".into());
+    let mut lines = vec!["chain dns {".into()];
+    lines.push("\ttype nat hook output priority -105; policy accept;".into());
     for (owner, protocol) in owners.iter().flat_map(|owner| [(owner, "udp"), (owner, "tcp")]) {
         lines.push(format!("\tmeta skuid {owner} {protocol} dport 53 redirect to :{port}"));
     }
