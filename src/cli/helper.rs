@@ -4,6 +4,7 @@ use super::{Failure, guard, invoker, situation, situation::Situation, status};
 use crate::{
     engine::{Scope, ensure},
     host::{Act, FileState, Lock, Observe, System, Validator, places},
+    launch::brief::{Stamp, moment},
     model::{AccountName, Gid, Uid},
 };
 use clap::Subcommand;
@@ -67,20 +68,20 @@ pub(crate) fn load_one(name: &AccountName, patience: Duration) -> Result<usize, 
     Ok(loaded)
 }
 
-/// Leaves word that the rules are in force in this boot and this network namespace.
+/// Leaves word that the rules are in force in this boot and this network namespace, and what a launch needs of the policy.
 pub(crate) fn stamp(name: &AccountName, machine: &mut System) -> Result<(), Failure> {
-    let bytes = moment().into_bytes();
+    let in_force = machine.file(&places::in_force(name))?;
+    let in_force = in_force.as_ref().and_then(|file| std::str::from_utf8(&file.bytes).ok());
+    // Rules are loaded at boot whatever the policy file says now.
+    let stamp = match invoker::policy() {
+        Ok(Some((text, policy))) => Stamp::new(&text, &policy, name, in_force),
+        _ => Stamp { moment: moment(), policy: 0, brief: None },
+    };
+    let bytes = serde_json::to_vec(&stamp).map_err(Failure::new)?;
     let file = FileState { bytes, mode: 0o644, uid: Uid(0), gid: Gid(0) };
     let path = places::stamp(name);
     if machine.file(&path)?.as_ref() != Some(&file) {
         machine.write(&path, &file, Validator::Nobody)?;
     }
     Ok(())
-}
-
-/// This boot and this network namespace, as text.
-pub(crate) fn moment() -> String {
-    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let net = std::fs::read_link("/proc/self/ns/net").unwrap_or_default();
-    format!("{} {}\n", boot.trim(), net.display())
 }

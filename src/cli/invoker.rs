@@ -2,7 +2,7 @@
 
 use super::Failure;
 use crate::{
-    host::{Program, SYSTEM_PATH, users},
+    host::{Program, SYSTEM_PATH, places, trust, users},
     policy::Policy,
 };
 use std::{
@@ -67,9 +67,8 @@ fn is_kept(name: &str, kept: &[&str]) -> bool {
     kept.contains(&name) || (cfg!(feature = "kill-points") && name == "AGENTUSER_KILL_AT")
 }
 
-/// The policy that is in force, if there is one, as text and as a value. It must be root's alone.
-pub(crate) fn policy() -> Result<Option<(String, Policy)>, Failure> {
-    use crate::host::{places, trust};
+/// The policy that is in force, if there is one, as text. It must be root's alone.
+pub(crate) fn policy_text() -> Result<Option<String>, Failure> {
     let path = std::path::Path::new(places::POLICY);
     if std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
         return Ok(None);
@@ -77,6 +76,12 @@ pub(crate) fn policy() -> Result<Option<(String, Policy)>, Failure> {
     trust::check(path)?;
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::new(anyhow::anyhow!("can't read `{}`: {error}", places::POLICY)))?;
+    Ok(Some(text))
+}
+
+/// The same, as text and as a value.
+pub(crate) fn policy() -> Result<Option<(String, Policy)>, Failure> {
+    let Some(text) = policy_text()? else { return Ok(None) };
     let policy = crate::policy::parse(&text, places::POLICY)?;
     Ok(Some((text, policy)))
 }

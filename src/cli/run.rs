@@ -1,11 +1,14 @@
 //! `run` and `shell`: the human's half of a launch.
 
-use super::{Failure, Global, existing_directory, helper, invoker, printer, status};
+use super::{Failure, Global, existing_directory, invoker, printer, status};
 use crate::{
     host::{places, trust},
-    launch::{enter as agents_half, environment, relay},
-    model::AccountName,
-    policy::{Agent, Outbound},
+    launch::{
+        brief::{Brief, Stamp, moment as moment_now},
+        enter as agents_half, environment, relay,
+    },
+    model::{AbsPath, AccountName},
+    policy::{self, Agent},
     step::Layer,
 };
 use clap::Args;
@@ -63,19 +66,20 @@ pub(crate) fn shell(global: &Global, place: &Place) -> Result<ExitCode, Failure>
 }
 
 fn launch(global: &Global, place: &Place, command: Vec<OsString>) -> Result<ExitCode, Failure> {
-    let (_, policy) =
-        invoker::policy()?.ok_or_else(|| Failure::usage("nothing is set up").hint("agentuser setup"))?;
-    let name = invoker::agent(&policy, global)?;
-    let agent = &policy.agents[&name];
-    refuse_others(&name, agent)?;
+    let text =
+        invoker::policy_text()?.ok_or_else(|| Failure::usage("nothing is set up").hint("agentuser setup"))?;
+    let (brief, stamped) = match from_stamp(global, &text) {
+        Some((brief, moment)) => (brief, moment == moment_now()),
+        None => (from_policy(global, &text)?, false),
+    };
     trust::check(Path::new(places::PROGRAM))?;
-    let directory = directory(agent, place)?;
-    put_in_force(&name, agent)?;
+    let directory = directory(&brief, place)?;
+    put_in_force(&brief, stamped)?;
 
     let mut arguments =
         vec![option("--directory=", directory.as_os_str()), option("--umask=", OsStr::new(&umask()))];
     for (variable, value) in std::env::vars_os() {
-        if variable.to_str().is_some_and(|variable| environment::passes(agent, variable)) {
+        if variable.to_str().is_some_and(|variable| environment::passes(&brief, variable)) {
             let mut pair = option("--env=", &variable);
             pair.push("=");
             pair.push(value);
@@ -84,7 +88,35 @@ fn launch(global: &Global, place: &Place, command: Vec<OsString>) -> Result<Exit
     }
     arguments.push("--".into());
     arguments.extend(command);
-    relay::run(&name, arguments).map_err(|error| Failure::new(error).hint("agentuser status"))
+    relay::run(&brief.name, arguments).map_err(|error| Failure::new(error).hint("agentuser status"))
+}
+
+/// The brief that whoever put the policy in force left, with the moment of that; none where it does not tell which agent
+/// is meant, or is of another policy.
+fn from_stamp(global: &Global, text: &str) -> Option<(Brief, String)> {
+    let name = match &global.agent {
+        Some(name) => name.clone(),
+        None => only_stamp()?,
+    };
+    let stamp = Stamp::read(&name)?;
+    let moment = stamp.moment.clone();
+    let brief = stamp.brief_for(text)?;
+    let callers = invoker::human().is_some_and(|human| human == brief.human);
+    (callers && (brief.only || global.agent.is_some())).then_some((brief, moment))
+}
+
+/// The agent of whom alone there is a stamp.
+fn only_stamp() -> Option<AccountName> {
+    let files = std::fs::read_dir(places::RUNTIME).ok()?.flatten();
+    let mut names = files.filter_map(|file| file.file_name().to_str()?.strip_suffix(".loaded")?.parse().ok());
+    names.next().filter(|_| names.next().is_none())
+}
+
+fn from_policy(global: &Global, text: &str) -> Result<Brief, Failure> {
+    let policy = policy::parse(text, places::POLICY)?;
+    let name = invoker::agent(&policy, global)?;
+    refuse_others(&name, &policy.agents[&name])?;
+    Brief::of(&policy, &name).ok_or_else(|| Failure::usage(format!("the policy has no agent `{name}`")))
 }
 
 /// Says so before sudo asks for a password that would not help.
@@ -103,7 +135,7 @@ fn option(name: &str, value: &OsStr) -> OsString {
 }
 
 /// The directory to work in, which must be shared; empty for the agent's home.
-fn directory(agent: &Agent, place: &Place) -> Result<PathBuf, Failure> {
+fn directory(brief: &Brief, place: &Place) -> Result<PathBuf, Failure> {
     if place.home {
         return Ok(PathBuf::new());
     }
@@ -111,11 +143,11 @@ fn directory(agent: &Agent, place: &Place) -> Result<PathBuf, Failure> {
         Some(directory) => existing_directory(directory)?.as_path().to_owned(),
         None => std::env::current_dir()?,
     };
-    if agent.projects.iter().any(|project| directory.starts_with(&project.path)) {
+    if brief.projects.iter().any(|project| directory.starts_with(project)) {
         return Ok(directory);
     }
     let error = anyhow::anyhow!("`{}` is not shared with the agent", directory.display());
-    let shared: Vec<_> = agent.projects.iter().map(|project| project.path.as_str()).collect();
+    let shared: Vec<_> = brief.projects.iter().map(AbsPath::as_str).collect();
     let share = format!("agentuser share {}", agents_half::quoted(&directory));
     Err(Failure::new(error).hint(match shared[..] {
         [] => share,
@@ -132,8 +164,9 @@ fn umask() -> String {
 
 /// After a boot, and in another network namespace, the saved rules are loaded first. Whether they hold is proved by `enter`;
 /// where everything may leave, its proof says little, so root is asked.
-fn put_in_force(name: &AccountName, agent: &Agent) -> Result<(), Failure> {
-    let current = std::fs::read_to_string(places::stamp(name)).is_ok_and(|stamp| stamp == helper::moment());
+fn put_in_force(brief: &Brief, stamped: bool) -> Result<(), Failure> {
+    let name = &brief.name;
+    let current = stamped || Stamp::read(name).is_some_and(|stamp| stamp.moment == moment_now());
     if !current {
         let status = relay::sudo("root")?.args(["helper", "ensure", name.as_str()]).status()?;
         if !status.success() {
@@ -141,7 +174,7 @@ fn put_in_force(name: &AccountName, agent: &Agent) -> Result<(), Failure> {
                 .hint("agentuser setup"));
         }
     }
-    if agent.network.outbound == Outbound::Allow {
+    if brief.outbound_allowed {
         let lines = status::told_by_helper(name).map_err(|why| Failure::new(anyhow::anyhow!(why)))?;
         let fault =
             lines.iter().find(|line| line.layer == Layer::Network && line.state != status::State::InForce);

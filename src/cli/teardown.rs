@@ -173,7 +173,7 @@ fn move_home(from: &AbsPath, to: &AbsPath, agent: Account, owner: Account) -> Re
         .map_err(|errno| HostError::path("can't move the home to", to, errno))?;
     let name = std::ffi::CString::new(to.name()).map_err(Failure::new)?;
     let kept = new.open_child(&name).map_err(|errno| HostError::path("can't open", to, errno))?;
-    dir::hand_over(&kept, agent, owner).map_err(HostError::from)?;
+    dir::hand_over(&kept, agent, owner, &mut || {}).map_err(HostError::from)?;
     Ok(())
 }
 

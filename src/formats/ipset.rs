@@ -22,6 +22,13 @@ pub struct Set {
     pub elements: BTreeSet<String>,
 }
 
+impl Set {
+    /// Whether the DNS gate fills it: then its elements say nothing of the policy.
+    pub fn holds_answers(&self) -> bool {
+        self.kind.starts_with("hash:ip ")
+    }
+}
+
 /// The part that a list of destinations plays: it is in the set's name.
 #[derive(Clone, Copy)]
 pub enum Role {
@@ -99,6 +106,11 @@ pub fn sets(firewall: &Firewall) -> Vec<Set> {
     }
     let protocols = [Protocol::Tcp, Protocol::Udp].into_iter();
     all.extend(protocols.filter_map(|protocol| port_set(firewall.uid, &firewall.loopback, protocol)));
+    all.extend(answer_sets(firewall).into_iter().map(|set| {
+        let inet = if set.family == Family::V4 { "inet" } else { "inet6" };
+        let kind = format!("hash:ip family {inet} maxelem 65536 timeout 300");
+        Set { name: set.name, kind, elements: BTreeSet::new() }
+    }));
     let mut names = BTreeSet::new();
     all.retain(|set| names.insert(set.name.clone()));
     all
@@ -125,8 +137,12 @@ fn element(net: &IpNet) -> String {
 /// The input of `ipset restore` that puts these sets in force: one process, however many elements.
 pub fn render(sets: &[Set]) -> String {
     let mut text = String::new();
-    for Set { name, kind, elements } in sets {
+    for set in sets {
+        let Set { name, kind, elements } = set;
         let _ = writeln!(text, "create {name} {kind} -exist");
+        if set.holds_answers() {
+            continue;
+        }
         let _ = writeln!(text, "create {name}_new {kind}");
         for element in elements {
             let _ = writeln!(text, "add {name}_new {element}");

@@ -2,8 +2,8 @@
 
 use super::ipset::{self, Role};
 use crate::model::{
-    Family, PortRange, Protocol, Uid,
-    desired::{Firewall, Inbound},
+    Family, PortRange, PortSet, Protocol, Uid,
+    desired::{Firewall, Inbound, Log},
 };
 
 /// The chains, as an administrator may read them in the project's `iptables/` directory.
@@ -14,6 +14,14 @@ const SKELETON: &str = include_str!("../../iptables/filter.rules");
 pub fn mark(uid: Uid) -> u32 {
     (0x40 | (uid.0 & 0x3f)) << 24
 }
+
+/// The connection mark of a flow that a name of the policy opened: the two highest bits and six of the generation.
+pub fn name_mark(firewall: &Firewall) -> u32 {
+    (0xc0 | u32::from(firewall.generation & 0x3f)) << 24
+}
+
+/// The group of `nfnetlink_log` to which the rules report: "AU" in ASCII.
+pub const LOG_GROUP: u16 = 0x4155;
 
 /// The rules that belong in OUTPUT, in their order, as iptables takes them after the chain's name.
 pub fn jumps(firewall: &Firewall) -> Vec<String> {
@@ -43,17 +51,28 @@ pub fn render(firewall: &Firewall, family: Family) -> String {
         match line {
             "@DENY@" => push(&mut text, denied(firewall, family)),
             "@INBOUND@" => push(&mut text, inbound(firewall)),
+            "@GATE@" => push(&mut text, resolvers(firewall, family)),
             "@LOOPBACK@" => push(&mut text, loopback(firewall)),
+            "@NAMES@" => push(&mut text, names(firewall, family)),
             "@ALLOW@" => push(&mut text, allowed(firewall, family)),
             "@OWNERS@" => push(
                 &mut text,
                 owners(firewall)
                     .map(|owner| format!("-A AU_@UID@_LO -m owner --uid-owner {owner} -j RETURN")),
             ),
+            "@LOG_OK@" if firewall.log != Log::All => {}
+            "@LOG_OK@" => {
+                let new = "-m conntrack --ctstate NEW -m limit --limit 50/sec --limit-burst 200";
+                push(&mut text, [report("OK", "allow", new)]);
+            }
+            "@LOG_NO@" | "@LOG_LO@" if firewall.log == Log::None => {}
+            "@LOG_NO@" => push(&mut text, [report("NO", "deny", &each("dst"))]),
+            "@LOG_LO@" => push(&mut text, [report("LO", "answer", &each("src"))]),
             _ => push(&mut text, [line.to_owned()]),
         }
     }
-    text.replace("@UID@", &firewall.uid.to_string())
+    text.replace("@GENERATION@", &format!("{:#x}", name_mark(firewall)))
+        .replace("@UID@", &firewall.uid.to_string())
         .replace("@MARK@", &format!("{:#x}", mark(firewall.uid)))
         .replace("@ICMP@", icmp)
 }
@@ -65,15 +84,67 @@ fn push(text: &mut String, lines: impl IntoIterator<Item = String>) {
     }
 }
 
+/// Reports a packet to the audit log; what is denied, a few times for each destination, so that none is lost in a flood.
+fn report(chain: &str, what: &str, when: &str) -> String {
+    format!(
+        "-A AU_@UID@_{chain} {when} -j NFLOG --nflog-group {LOG_GROUP} --nflog-prefix au:@UID@:{what} --nflog-size 80"
+    )
+}
+
+fn each(end: &str) -> String {
+    format!(
+        "-m hashlimit --hashlimit-upto 5/sec --hashlimit-burst 20 --hashlimit-mode {end}ip,{end}port --hashlimit-name au@UID@{end}"
+    )
+}
+
+/// The way to whatever resolves names for the agent. What is redirected to the gate keeps the interface that it was meant
+/// for, so the gate is told by its address.
+fn resolvers(firewall: &Firewall, family: Family) -> Vec<String> {
+    let gate = firewall.gate.map(|port| (family.loopback(), port));
+    let system = firewall.resolvers.iter().filter(|addr| addr.is_ipv4() == (family == Family::V4));
+    let all = gate.into_iter().chain(system.map(|addr| (*addr, 53)));
+    all.flat_map(|(addr, port)| {
+        let length = if addr.is_ipv4() { 32 } else { 128 };
+        [Protocol::Udp, Protocol::Tcp].map(|protocol| {
+            format!("-A AU_@UID@ -d {addr}/{length} -p {protocol} -m {protocol} --dport {port} -j ACCEPT")
+        })
+    })
+    .collect()
+}
+
+fn names(firewall: &Firewall, family: Family) -> Vec<String> {
+    if firewall.names.is_empty() {
+        return vec![];
+    }
+    let lives =
+        "-A AU_@UID@ -m connmark --mark @GENERATION@/0xff000000 -m conntrack --ctstate ESTABLISHED -j ACCEPT";
+    let sets = ipset::answer_sets(firewall).into_iter().filter(|set| set.family == family);
+    let rules = sets.flat_map(|set| to_ports(&firewall.names[set.index].ports, &set.name, "AU_@UID@_DN"));
+    std::iter::once(lives.to_owned()).chain(rules).collect()
+}
+
+/// Rules for the ports of a set's addresses.
+fn to_ports(ports: &PortSet, set: &str, target: &str) -> Vec<String> {
+    let of = |protocol| {
+        multiport(ports.of(protocol)).into_iter().map(move |list| {
+            format!(
+                "-A AU_@UID@ -p {protocol} -m multiport --dports {list} -m set --match-set {set} dst -j {target}"
+            )
+        })
+    };
+    [Protocol::Tcp, Protocol::Udp].into_iter().flat_map(of).collect()
+}
+
 fn denied(firewall: &Firewall, family: Family) -> Vec<String> {
     destinations(firewall, family, Role::Deny, "AU_@UID@_NO")
 }
 
 fn allowed(firewall: &Firewall, family: Family) -> Vec<String> {
+    let target = if firewall.log == Log::All { "AU_@UID@_OK" } else { "ACCEPT" };
     if firewall.outbound_allowed {
-        return vec!["-A AU_@UID@ -j ACCEPT".into()];
+        return vec![format!("-A AU_@UID@ -j {target}")];
     }
-    destinations(firewall, family, Role::Allow, "ACCEPT")
+    destinations(firewall, family, Role::Allow, target)
 }
 
 fn destinations(firewall: &Firewall, family: Family, role: Role, target: &str) -> Vec<String> {
@@ -87,13 +158,7 @@ fn destinations(firewall: &Firewall, family: Family, role: Role, target: &str) -
         let set = set.name;
         match &to.ports {
             None => rules.push(format!("-A AU_@UID@ -m set --match-set {set} dst -j {target}")),
-            Some(ports) => {
-                for protocol in [Protocol::Tcp, Protocol::Udp] {
-                    rules.extend(multiport(ports.of(protocol)).into_iter().map(|list| {
-                        format!("-A AU_@UID@ -p {protocol} -m multiport --dports {list} -m set --match-set {set} dst -j {target}")
-                    }));
-                }
-            }
+            Some(ports) => rules.extend(to_ports(ports, &set, target)),
         }
     }
     rules
@@ -152,6 +217,9 @@ pub fn render_removal(jumps: &[String], chains: &[String]) -> String {
     text
 }
 
+/// What the names of the agent's chains have after `AU_UID`.
+pub const CHAINS: [&str; 6] = ["", "_DN", "_LO", "_MY", "_NO", "_OK"];
+
 /// The agent's part of the filter table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Chains {
@@ -164,8 +232,7 @@ pub struct Chains {
 /// Reads one agent's chains from the text that `iptables-save -t filter` prints, or that [`render`] made.
 pub fn parse(text: &str, uid: Uid) -> Chains {
     let main = format!("AU_{uid}");
-    let ours =
-        |name: &str| name.strip_prefix(&main).is_some_and(|rest| matches!(rest, "" | "_LO" | "_MY" | "_NO"));
+    let ours = |name: &str| name.strip_prefix(&main).is_some_and(|rest| CHAINS.contains(&rest));
     let mut chains = Chains::default();
     for line in text.lines() {
         if let Some(name) = line.strip_prefix(':').and_then(|rest| rest.split(' ').next()) {
@@ -207,6 +274,10 @@ pub fn normal(rule: &str) -> Vec<String> {
             last.push(' ');
             last.push_str(word);
         }
+    }
+    // What is between quotes is a word of its own here, for no text of ours has a blank.
+    for option in &mut options {
+        option.retain(|c| c != '"');
     }
     // `-m tcp` is implied by `-p tcp` and printed by some versions only.
     options.retain(|option| !matches!(option.as_str(), "-m tcp" | "-m udp"));

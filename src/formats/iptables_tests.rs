@@ -3,7 +3,7 @@
 use super::*;
 use crate::model::{
     IdRange,
-    desired::{Destinations, Log},
+    desired::{Destinations, Names},
 };
 
 pub(crate) fn firewall() -> Firewall {
@@ -29,6 +29,31 @@ pub(crate) fn firewall() -> Firewall {
         resolvers: vec![],
         log: Log::None,
     }
+}
+
+/// The same with names, a gate and a log of everything.
+pub(crate) fn by_name() -> Firewall {
+    let names = |ports: &str, names: &[&str]| Names {
+        ports: ports.split(' ').map(|port| port.parse().unwrap()).collect(),
+        names: names.iter().map(|name| (*name).to_owned()).collect(),
+    };
+    Firewall {
+        names: vec![
+            names("443", &["*.example.net", "api.example.com"]),
+            names("22 443/udp", &["git.example.com"]),
+        ],
+        gate: Some(1001),
+        generation: 5,
+        resolvers: vec!["192.0.2.53".parse().unwrap()],
+        log: Log::All,
+        ..firewall()
+    }
+}
+
+#[test]
+fn rendered_by_name() {
+    insta::assert_snapshot!(render(&by_name(), Family::V6));
+    insta::assert_snapshot!(crate::formats::nft::render(&by_name()));
 }
 
 #[test]

@@ -5,11 +5,11 @@
 
 use super::{
     ipset::{self, Role},
-    iptables::mark,
+    iptables::{LOG_GROUP, mark, name_mark},
 };
 use crate::model::{
     Family, PortRange, PortSet,
-    desired::{Firewall, Inbound},
+    desired::{Firewall, Inbound, Log},
 };
 use std::{collections::BTreeSet, fmt::Display};
 
@@ -35,6 +35,10 @@ pub fn render(firewall: &Firewall) -> String {
 /// The kernel lets packets meet new rules an instant before it fills new sets, so sets come in a transaction before that of
 /// the rules, and go in one after it. Their names tell their content: no rule in force sees them change.
 pub fn render_change(firewall: &Firewall, old: &str) -> Vec<String> {
+    let whole = render(firewall);
+    if !hooks(old).eq(hooks(&whole)) {
+        return vec![whole];
+    }
     let (table, sets) = (table(firewall), sets(firewall));
     let mut inputs = Vec::new();
     if !sets.is_empty() {
@@ -46,6 +50,31 @@ pub fn render_change(firewall: &Firewall, old: &str) -> Vec<String> {
     let gone: Vec<_> = gone.map(|name| format!("delete set inet {table} {name}\n")).collect();
     inputs.extend((!gone.is_empty()).then(|| gone.concat()));
     inputs
+}
+
+/// Where the chains of a table are hooked in: what no change of rules can change.
+fn hooks(table: &str) -> impl Iterator<Item = &str> {
+    table.lines().filter(|line| line.contains(" hook "))
+}
+
+/// A listing by nft(8) without the elements of sets that the DNS gate fills.
+pub fn without_answers(listing: &str, firewall: &Firewall) -> String {
+    let answers: BTreeSet<_> = ipset::answer_sets(firewall).into_iter().map(|set| set.name).collect();
+    let (mut inside, mut elements) = (false, false);
+    let mut kept = String::new();
+    for line in listing.lines() {
+        if let Some(name) = set_name(line) {
+            inside = answers.contains(name);
+        }
+        let ends = line.trim() == "}";
+        elements = inside && !ends && (elements || line.trim_start().starts_with("elements = {"));
+        inside &= !ends;
+        if !elements {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+    }
+    kept
 }
 
 /// The name in the first line of a set.
@@ -65,6 +94,10 @@ fn fill(firewall: &Firewall, sets: &[String]) -> String {
             "@COOKIES@" if firewall.inbound == Inbound::Any => vec![],
             "@COOKIES@" => vec![COOKIES.into()],
             "@INBOUND@" => vec![inbound(firewall)],
+            "@REDIRECT@" => redirect(firewall, &owners),
+            "@GATE@" => resolvers(firewall),
+            "@NAMES@" => names(firewall),
+            "@LOG@" => report(firewall),
             "@LOOPBACK@" => loopback(firewall),
             "@ALLOW@" if firewall.outbound_allowed => vec!["accept".into()],
             "@ALLOW@" => rules(firewall, Role::Allow, "accept"),
@@ -83,6 +116,59 @@ fn fill(firewall: &Firewall, sets: &[String]) -> String {
     }
     text.replace("@UID@", &firewall.uid.to_string())
         .replace("@MARK@", &format!("{:#010x}", mark(firewall.uid)))
+}
+
+/// All DNS of the account goes to its gate, whatever server it asks.
+fn redirect(firewall: &Firewall, owners: &[String]) -> Vec<String> {
+    let Some(port) = firewall.gate else { return vec![] };
+    let mut lines = vec!["chain dns {".into()];
+    lines.push("\ttype nat hook output priority -105; policy accept;".into());
+    for (owner, protocol) in owners.iter().flat_map(|owner| [(owner, "udp"), (owner, "tcp")]) {
+        lines.push(format!("\tmeta skuid {owner} {protocol} dport 53 redirect to :{port}"));
+    }
+    lines.push("}".into());
+    lines
+}
+
+fn resolvers(firewall: &Firewall) -> Vec<String> {
+    let gate =
+        firewall.gate.into_iter().flat_map(|port| Family::BOTH.map(|family| (family.loopback(), port)));
+    let system = firewall.resolvers.iter().map(|addr| (*addr, 53));
+    gate.chain(system)
+        .flat_map(|(addr, port)| {
+            let ip = if addr.is_ipv4() { "ip" } else { "ip6" };
+            ["udp", "tcp"].map(|protocol| format!("{ip} daddr {addr} {protocol} dport {port} accept"))
+        })
+        .collect()
+}
+
+/// The mark is set here too, for flows that open while nothing but this table is left.
+fn names(firewall: &Firewall) -> Vec<String> {
+    if firewall.names.is_empty() {
+        return vec![];
+    }
+    let mark = format!("{:#010x}", name_mark(firewall));
+    let lives = format!("ct mark & 0xff000000 == {mark} ct state established accept");
+    let opens = format!("ct mark set ct mark & 0x00ffffff | {mark} accept");
+    let sets = ipset::answer_sets(firewall).into_iter();
+    let rules =
+        sets.flat_map(|set| to_ports(&firewall.names[set.index].ports, set.family, &set.name, &opens));
+    std::iter::once(lives).chain(rules).collect()
+}
+
+fn to_ports(of: &PortSet, family: Family, set: &str, verdict: &str) -> Vec<String> {
+    let ip = if family == Family::V4 { "ip" } else { "ip6" };
+    ports(of).map(|ports| format!("{ip} daddr @{set} {ports} {verdict}")).collect()
+}
+
+fn report(firewall: &Firewall) -> Vec<String> {
+    if firewall.log == Log::None {
+        return vec![];
+    }
+    vec![format!(
+        "limit rate 100/second burst 200 packets log prefix \"au:{}:mirror\" group {LOG_GROUP} snaplen 80",
+        firewall.uid
+    )]
 }
 
 fn list<T: Display>(items: impl IntoIterator<Item = T>) -> String {
@@ -111,6 +197,11 @@ fn sets(firewall: &Firewall) -> Vec<String> {
             }
         }
     }
+    for set in ipset::answer_sets(firewall) {
+        lines.push(format!("set {} {{", set.name));
+        lines.push(format!("\ttype ipv{}_addr; flags timeout; size 65536;", number(set.family)));
+        lines.push("}".into());
+    }
     lines
 }
 
@@ -122,11 +213,12 @@ fn rules(firewall: &Firewall, role: Role, verdict: &str) -> Vec<String> {
     let mut rules = Vec::new();
     for (to, family) in lists.iter().flat_map(|to| Family::BOTH.map(|family| (to, family))) {
         let Some(set) = ipset::net_set(firewall.uid, role, to, family) else { continue };
-        let ip = if family == Family::V4 { "ip" } else { "ip6" };
-        let set = format!("{ip} daddr @{}", set.name);
         match &to.ports {
-            None => rules.push(format!("{set} {verdict}")),
-            Some(set_of) => rules.extend(ports(set_of).map(|ports| format!("{set} {ports} {verdict}"))),
+            None => {
+                let ip = if family == Family::V4 { "ip" } else { "ip6" };
+                rules.push(format!("{ip} daddr @{} {verdict}", set.name));
+            }
+            Some(of) => rules.extend(to_ports(of, family, &set.name, verdict)),
         }
     }
     rules
@@ -161,11 +253,35 @@ fn loopback(firewall: &Firewall) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::formats::iptables::tests::firewall;
+    use crate::{formats::iptables::tests::firewall, model::desired::Names};
 
     #[test]
     fn rendered() {
         insta::assert_snapshot!(render(&firewall()));
+    }
+
+    #[test]
+    fn answers_do_not_count_in_a_listing() {
+        let mut firewall = firewall();
+        firewall.names =
+            vec![Names { ports: "443".parse().into_iter().collect(), names: vec!["a.example".into()] }];
+        let set = &ipset::answer_sets(&firewall)[0].name;
+        let listing = |answers: &str| {
+            format!(
+                "table inet agentuser_997 {{\n\tset {set} {{\n\t\ttype ipv4_addr\n\t\tflags timeout\n{answers}\t}}\n\n\tset b {{\n\t\ttype ipv4_addr\n\t\telements = {{ 192.0.2.1 }}\n\t}}\n}}\n"
+            )
+        };
+        let full = listing(
+            "\t\telements = { 192.0.2.1 timeout 6m expires 5m9s,\n\t\t\t     192.0.2.2 timeout 6m expires 5m9s }\n",
+        );
+        assert_eq!(without_answers(&full, &firewall), listing(""));
+        assert_eq!(without_answers(&listing(""), &firewall), listing(""));
+    }
+
+    #[test]
+    fn other_hooks_need_another_table() {
+        let (old, wanted) = (firewall(), Firewall { gate: Some(700), ..firewall() });
+        assert_eq!(render_change(&wanted, &render(&old)), [render(&wanted)]);
     }
 
     #[test]

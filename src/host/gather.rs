@@ -12,6 +12,7 @@ use crate::{
     step::AnyStep,
 };
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     io::{self, Read},
     os::unix::fs::MetadataExt,
@@ -55,6 +56,7 @@ pub fn facts(policy: &Policy, machine: &dyn Observe) -> Result<Facts, HostError>
             .filter(|(program, _)| program.path().is_none())
             .map(|(p, package)| (p.name(), *package))
             .collect(),
+        service_ports: service_ports(),
         nonce: nonce()?,
         ..Facts::default()
     };
@@ -106,20 +108,23 @@ fn known_names(machine: &dyn Observe, policy: &Policy) -> Result<Vec<AccountName
 fn known(name: &AccountName, human: &str, machine: &dyn Observe) -> Result<Option<KnownAgent>, HostError> {
     match Receipt::load(&Scope::Agent(name.clone()), machine) {
         Ok(receipt) => {
-            let mut group = None;
-            for entry in &receipt.entries {
-                match &entry.step {
-                    AnyStep::Account(account) => {
-                        let marker = account.marker.clone();
-                        return Ok(Some(KnownAgent { uid: account.uid, gid: account.gid, marker }));
-                    }
-                    AnyStep::Group(step) => group = Some(step.gid),
-                    _ => {}
-                }
-            }
+            let steps = || receipt.entries.iter().map(|entry| &entry.step);
+            let firewall = steps().find_map(|step| match step {
+                AnyStep::Netfilter(step) => Some(step.firewall.clone()),
+                _ => None,
+            });
+            let account = steps().find_map(|step| match step {
+                AnyStep::Account(step) => Some((step.uid, step.gid, step.marker.clone())),
+                _ => None,
+            });
             // Interrupted after the group and before the account: the id is ours, no marker was used yet.
-            let marker = marker(name, human, &nonce()?);
-            Ok(group.map(|gid| KnownAgent { uid: Uid(gid.0), gid, marker }))
+            let group = steps().find_map(|step| match step {
+                AnyStep::Group(step) => Some((Uid(step.gid.0), step.gid)),
+                _ => None,
+            });
+            let fresh = marker(name, human, &nonce()?);
+            let known = account.or_else(|| group.map(|(uid, gid)| (uid, gid, fresh)));
+            Ok(known.map(|(uid, gid, marker)| KnownAgent { uid, gid, marker, firewall }))
         }
         Err(error) if error.is_permission() => {
             let person = users::person(name.as_str())?;
@@ -128,10 +133,26 @@ fn known(name: &AccountName, human: &str, machine: &dyn Observe) -> Result<Optio
                 uid: person.uid,
                 gid: person.gid,
                 marker: person.gecos,
+                firewall: None,
             }))
         }
         Err(error) => Err(error),
     }
+}
+
+/// Ports that a service has or might want: those that are listened on or bound, and those of services(5).
+fn service_ports() -> BTreeSet<u16> {
+    let read = |path: &str| text(path).unwrap_or_default();
+    let bound = ["tcp", "tcp6", "udp", "udp6"].map(|table| read(&format!("/proc/net/{table}")));
+    let bound = bound.iter().flat_map(|table| table.lines().skip(1)).filter_map(|line| {
+        let local = line.split_ascii_whitespace().nth(1)?;
+        u16::from_str_radix(local.rsplit(':').next()?, 16).ok()
+    });
+    let services = read("/etc/services");
+    let named = services.lines().filter_map(|line| {
+        line.split('#').next()?.split_ascii_whitespace().nth(1)?.split('/').next()?.parse().ok()
+    });
+    bound.chain(named).filter(|port| *port < 1024).collect()
 }
 
 /// What a directory on the way to a project is; links are not followed.

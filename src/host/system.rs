@@ -23,6 +23,7 @@ use std::{
     io::{BufRead, BufReader, Read, Seek, SeekFrom, Write},
     os::unix::fs::OpenOptionsExt,
     process::Output,
+    time::{Duration, Instant},
 };
 
 /// Called with the number of objects that a pass over a tree has seen.
@@ -80,11 +81,24 @@ impl System {
     }
 
     fn work(&self, uid: Uid, task: Task, record: Option<&mut fs::File>) -> Result<Seen, HostError> {
+        self.work_watched(uid, task, record, &mut || {})
+    }
+
+    /// The same, with `each` called now and then.
+    fn work_watched(
+        &self,
+        uid: Uid,
+        task: Task,
+        record: Option<&mut fs::File>,
+        each: &mut dyn FnMut(),
+    ) -> Result<Seen, HostError> {
         let identity = self.identity(uid)?.ok_or_else(|| HostError::NeedsRoot("a receipt".into()))?;
-        match &self.progress {
-            Some(progress) => worker::run(&identity, task, record, &mut *progress.borrow_mut()),
-            None => worker::run(&identity, task, record, &mut |_| {}),
-        }
+        worker::run(&identity, task, record, &mut |objects| {
+            if let Some(progress) = &self.progress {
+                (progress.borrow_mut())(objects);
+            }
+            each();
+        })
     }
 }
 
@@ -328,24 +342,37 @@ impl Act for System {
 }
 
 impl System {
-    /// Hands over what the agent owns in a tree, and takes its entries off. The agent may be at work there and make new
-    /// files until the last directory is closed to it, so this goes on until none is found.
+    /// Hands over what the agent owns in a tree, and takes its entries off.
+    ///
+    /// The agent may be at work there, and make files faster than they can be taken. Where its new files are found, or it
+    /// takes too long, its processes are ended; then a last pass finds all that there is.
     fn close_tree(&self, job: &Job, human: &Owner, priors: &[Prior]) -> Result<Report, HostError> {
-        const ROUNDS: usize = 16;
-        let gid = self.identity(job.agent).ok().flatten().map(|agent| agent.gid);
+        const ROUNDS: usize = 4;
+        const PATIENCE: Duration = Duration::from_secs(5);
+        let agent = self.identity(job.agent).ok().flatten();
+        let gid = agent.map(|agent| agent.gid);
         let to = dir::Account { uid: human.uid, gid: human.gid };
         let from = dir::Account { uid: job.agent, gid: gid.unwrap_or(human.gid) };
+        let begin = Instant::now();
+        let mut ended: Option<Result<(), HostError>> = None;
+        let mut in_time = || {
+            if ended.is_none() && begin.elapsed() > PATIENCE {
+                ended = Some(processes::end(job.agent, &[]));
+            }
+        };
         let mut all = Report::default();
         for _ in 0..ROUNDS {
-            dir::hand_over(&Dir::open(job.root.as_path())?, from, to)?;
+            dir::hand_over(&Dir::open(job.root.as_path())?, from, to, &mut in_time)?;
             let task = Task::Close(Shared::Tree(job.clone()), gid, priors.to_vec());
-            let Seen::Tree(report) = self.work(human.uid, task, None)? else { break };
+            let Seen::Tree(report) = self.work_watched(human.uid, task, None, &mut in_time)? else { break };
             let altered = std::mem::replace(&mut all, *report).altered;
             all.altered.merge(altered);
             if all.agent_owned == 0 {
                 break;
             }
+            processes::end(job.agent, &[])?;
         }
+        ended.unwrap_or(Ok(()))?;
         Ok(all)
     }
 

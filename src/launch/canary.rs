@@ -16,10 +16,11 @@ use rustix::{
     io::Errno,
     net::{AddressFamily, SendFlags, SocketFlags, SocketType, connect, sendto, socket_with, sockopt},
 };
+use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     ffi::OsString,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     os::fd::OwnedFd,
 };
 
@@ -38,25 +39,53 @@ pub enum Open {
     },
 }
 
-/// Sends the canaries. With `outbound: allow` only loopback can be proved.
-pub fn fly(firewall: &Firewall) -> Result<(), Open> {
-    for family in Family::BOTH {
-        loopback(family, firewall)?;
-        if !firewall.outbound_allowed {
-            beyond(family, firewall)?;
-        }
-    }
-    if firewall.outbound_allowed { Ok(()) } else { through_each_interface(firewall) }
+/// Where the canaries go: chosen ahead, for it depends on the policy alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flight {
+    /// A UDP port of loopback that the policy does not list; none where it lists all.
+    loopback: Option<u16>,
+    /// Beyond this machine; nothing with `outbound: allow`, where only loopback can be proved.
+    beyond: Vec<(Protocol, SocketAddr)>,
+    /// The same through each interface.
+    through: Vec<(Protocol, SocketAddr)>,
 }
 
-fn loopback(family: Family, firewall: &Firewall) -> Result<(), Open> {
-    let address: IpAddr = match family {
-        Family::V4 => Ipv4Addr::LOCALHOST.into(),
-        Family::V6 => Ipv6Addr::LOCALHOST.into(),
-    };
-    let listed = |port: u16| firewall.loopback.of(Protocol::Udp).any(|r| (r.first..=r.last).contains(&port));
-    let Some(port) = (1..=u16::MAX).find(|port| !listed(*port)) else { return Ok(()) };
-    let to = SocketAddr::new(address, port);
+impl Flight {
+    /// What a policy must refuse.
+    pub fn of(firewall: &Firewall) -> Self {
+        let listed =
+            |port: u16| firewall.loopback.of(Protocol::Udp).any(|r| (r.first..=r.last).contains(&port));
+        let to = |candidates: &[&str], protocol| Some((protocol, refused(candidates, protocol, firewall)?));
+        let (udp, tcp) = (Protocol::Udp, Protocol::Tcp);
+        // IPv6 has a route through each interface for multicast alone: to a group for experiments (RFC 4727).
+        let beyond = [to(&FOUR, udp), to(&FOUR, tcp), to(&SIX, udp), to(&SIX, tcp)];
+        let through = [to(&FOUR, udp), to(&FOUR, tcp), to(&["ff02::114"], udp)];
+        Self {
+            loopback: (1..=u16::MAX).find(|port| !listed(*port)),
+            beyond: beyond.into_iter().flatten().collect(),
+            through: through.into_iter().flatten().collect(),
+        }
+    }
+}
+
+/// Addresses for documentation.
+const FOUR: [&str; 3] = ["192.0.2.1", "198.51.100.1", "203.0.113.1"];
+const SIX: [&str; 3] = ["2001:db8::1", "2001:db8:ffff::1", "3fff::1"];
+
+/// Sends the canaries.
+pub fn fly(flight: &Flight) -> Result<(), Open> {
+    if let Some(port) = flight.loopback {
+        loopback(Family::V4, port)?;
+        loopback(Family::V6, port)?;
+    }
+    for (protocol, to) in &flight.beyond {
+        beyond(*protocol, *to)?;
+    }
+    through_each_interface(&flight.through)
+}
+
+fn loopback(family: Family, port: u16) -> Result<(), Open> {
+    let to = SocketAddr::new(family.loopback(), port);
     match datagram(to, None) {
         Err(Errno::PERM) => Ok(()),
         Err(Errno::ADDRNOTAVAIL | Errno::AFNOSUPPORT) if family == Family::V6 && ipv6_is_absent() => Ok(()),
@@ -69,36 +98,27 @@ fn ipv6_is_absent() -> bool {
     std::fs::read("/proc/net/if_inet6").map_or(true, |text| text.is_empty())
 }
 
-fn beyond(family: Family, firewall: &Firewall) -> Result<(), Open> {
-    let candidates: &[&str] = match family {
-        Family::V4 => &["192.0.2.1", "198.51.100.1", "203.0.113.1"],
-        Family::V6 => &["2001:db8::1", "2001:db8:ffff::1", "3fff::1"],
-    };
-    for protocol in [Protocol::Udp, Protocol::Tcp] {
-        let Some(to) = refused(candidates, protocol, firewall) else { continue };
-        match (protocol, packet(protocol, to, None)) {
-            (Protocol::Udp, Err(Errno::PERM))
-            | (Protocol::Tcp, Err(Errno::CONNREFUSED))
-            | (_, Err(Errno::NETUNREACH | Errno::ADDRNOTAVAIL)) => {}
-            (_, Err(Errno::AFNOSUPPORT)) if family == Family::V6 && ipv6_is_absent() => {}
-            (_, answer) => return Err(open(protocol, to.to_string(), answer)),
-        }
+fn beyond(protocol: Protocol, to: SocketAddr) -> Result<(), Open> {
+    match (protocol, packet(protocol, to, None)) {
+        (Protocol::Udp, Err(Errno::PERM))
+        | (Protocol::Tcp, Err(Errno::CONNREFUSED))
+        | (_, Err(Errno::NETUNREACH | Errno::ADDRNOTAVAIL)) => Ok(()),
+        (_, Err(Errno::AFNOSUPPORT)) if to.is_ipv6() && ipv6_is_absent() => Ok(()),
+        (_, answer) => Err(open(protocol, to.to_string(), answer)),
     }
-    Ok(())
 }
 
-/// What leaves here was refused nowhere; any error says that it did not leave. IPv6 has a route through each interface for
-/// multicast alone: to a group for experiments (RFC 4727). A reset finds its way back only where the interface has an
-/// address of its own.
-fn through_each_interface(firewall: &Firewall) -> Result<(), Open> {
-    let four = ["192.0.2.1", "198.51.100.1", "203.0.113.1"];
-    let to = |candidates, protocol| Some((protocol, refused(candidates, protocol, firewall)?));
-    let [udp, tcp, six] =
-        [to(&four, Protocol::Udp), to(&four, Protocol::Tcp), to(&["ff02::114"], Protocol::Udp)];
+/// What leaves here was refused nowhere; any error says that it did not leave. A reset finds its way back only where the
+/// interface has an address of its own.
+fn through_each_interface(targets: &[(Protocol, SocketAddr)]) -> Result<(), Open> {
+    if targets.is_empty() {
+        return Ok(());
+    }
     for (interface, has_address) in interfaces() {
-        for (protocol, to) in [udp, tcp.filter(|_| has_address), six].into_iter().flatten() {
-            if packet(protocol, to, Some(&interface)).is_ok() {
-                return Err(open(protocol, format!("{to} through {}", interface.display()), Ok(())));
+        let told = |(protocol, _): &&(Protocol, SocketAddr)| *protocol == Protocol::Udp || has_address;
+        for (protocol, to) in targets.iter().filter(told) {
+            if packet(*protocol, *to, Some(&interface)).is_ok() {
+                return Err(open(*protocol, format!("{to} through {}", interface.display()), Ok(())));
             }
         }
     }

@@ -4,13 +4,15 @@
 //! read and proved to be in force, and only then is a directory entered and a command looked up. Nothing of the agent's own
 //! (its PATH, its files) plays a part before that (B07, B24, B29).
 
-use super::{canary, environment};
+use super::{
+    brief::{Brief, Stamp},
+    canary, environment,
+};
 use crate::{
     formats::accounts,
     host::{places, sys, trust, users},
     model::{AccountName, Uid},
-    plan,
-    policy::{self, Policy},
+    plan, policy,
 };
 use rustix::{
     fs::{FileType, Mode, fstat},
@@ -163,18 +165,18 @@ pub fn enter(request: Request) -> Result<Infallible, EnterError> {
     let program = fs::read_link("/proc/self/exe").map_err(EnterError::Read)?;
     trust::check(&program)?;
     trust::check(Path::new(places::POLICY))?;
-    let policy = fs::read_to_string(places::POLICY).map_err(EnterError::Read)?;
-    let policy = policy::parse(&policy, places::POLICY)?;
-    let uid = Uid(rustix::process::getuid().as_raw());
-    let (name, agent) = agent_of(&policy, uid)?;
-    let in_force = fs::read_to_string(places::in_force(name)).map_err(EnterError::Read)?;
-    if in_force != plan::own_part(name, agent) {
-        return Err(EnterError::Changed(name.clone()));
-    }
-    refuse_sub_uids(name, uid)?;
-    canary::fly(&plan::firewall(uid, vec![], &agent.network))?;
-    let home = plan::home(name);
-    enter_directory(&request.directory, agent, home.as_path())?;
+    let text = fs::read_to_string(places::POLICY).map_err(EnterError::Read)?;
+    let uid = rustix::process::getuid().as_raw();
+    let account = users::name_of(uid).unwrap_or_else(|| uid.to_string());
+    let name: AccountName = account.parse().map_err(|_| EnterError::NoAgent(account))?;
+    let brief = match Stamp::read(&name).and_then(|stamp| stamp.brief_for(&text)) {
+        Some(brief) => brief,
+        None => from_policy(&text, &name)?,
+    };
+    refuse_sub_uids(&name, Uid(uid))?;
+    canary::fly(&brief.flight)?;
+    let home = plan::home(&name);
+    enter_directory(&request.directory, &brief, home.as_path())?;
     rustix::process::umask(Mode::from(request.umask));
 
     let mut command = if let Some((program, arguments)) = request.command.split_first() {
@@ -182,12 +184,12 @@ pub fn enter(request: Request) -> Result<Infallible, EnterError> {
         command.args(arguments);
         command
     } else {
-        let mut command = Command::new(agent.shell.as_path());
-        command.arg0(format!("-{}", agent.shell.name()));
+        let mut command = Command::new(brief.shell.as_path());
+        command.arg0(format!("-{}", brief.shell.name()));
         command
     };
     let program = command.get_program().to_owned();
-    command.env_clear().envs(environment::build(agent, name.as_str(), home.as_str(), request.variables));
+    command.env_clear().envs(environment::build(&brief, home.as_str(), request.variables));
     Err(EnterError::Exec { program, source: command.exec() })
 }
 
@@ -222,9 +224,14 @@ fn judge_descriptor(number: u8, fd: impl AsFd) -> Result<(), EnterError> {
     }
 }
 
-fn agent_of(policy: &Policy, uid: Uid) -> Result<(&AccountName, &policy::Agent), EnterError> {
-    let name = users::name_of(uid.0).unwrap_or_else(|| uid.to_string());
-    policy.agents.iter().find(|(agent, _)| agent.as_str() == name).ok_or(EnterError::NoAgent(name))
+/// Without a brief: the policy's part of the agent, which must be the one that was put in force.
+fn from_policy(text: &str, name: &AccountName) -> Result<Brief, EnterError> {
+    let policy = policy::parse(text, places::POLICY)?;
+    let (Some(brief), Some(agent)) = (Brief::of(&policy, name), policy.agents.get(name)) else {
+        return Err(EnterError::NoAgent(name.to_string()));
+    };
+    let in_force = fs::read_to_string(places::in_force(name)).map_err(EnterError::Read)?;
+    if in_force == plan::own_part(name, agent) { Ok(brief) } else { Err(EnterError::Changed(name.clone())) }
 }
 
 fn refuse_sub_uids(name: &AccountName, uid: Uid) -> Result<(), EnterError> {
@@ -235,12 +242,12 @@ fn refuse_sub_uids(name: &AccountName, uid: Uid) -> Result<(), EnterError> {
 }
 
 /// Enters a project, or the agent's home, and looks where that led: links don't count.
-fn enter_directory(directory: &Path, agent: &policy::Agent, home: &Path) -> Result<(), EnterError> {
+fn enter_directory(directory: &Path, brief: &Brief, home: &Path) -> Result<(), EnterError> {
     let error = |source| EnterError::Directory { directory: directory.into(), source };
     let directory = if directory.as_os_str().is_empty() { home } else { directory };
     std::env::set_current_dir(directory).map_err(error)?;
     let real = std::env::current_dir().map_err(error)?;
-    let shared = agent.projects.iter().any(|project| real.starts_with(&project.path));
+    let shared = brief.projects.iter().any(|project| real.starts_with(project));
     if shared || real.starts_with(home) { Ok(()) } else { Err(EnterError::NotShared(real)) }
 }
 

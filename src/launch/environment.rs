@@ -1,6 +1,6 @@
 //! The agent's environment: a few variables of its own, what the policy sets, and what it lets pass from the human.
 
-use crate::policy;
+use super::brief::Brief;
 
 /// Variables that `enter` itself sets; the human's values never count.
 const OWN: [&str; 6] = ["HOME", "USER", "LOGNAME", "SHELL", "PATH", "AGENTUSER"];
@@ -9,33 +9,31 @@ const OWN: [&str; 6] = ["HOME", "USER", "LOGNAME", "SHELL", "PATH", "AGENTUSER"]
 const STANDARD_PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
 
 /// Whether a variable may pass from the human to the agent.
-pub fn passes(agent: &policy::Agent, name: &str) -> bool {
-    !OWN.contains(&name) && agent.environment.pass.iter().any(|pattern| pattern.matches(name))
+pub fn passes(brief: &Brief, name: &str) -> bool {
+    !OWN.contains(&name) && brief.pass.iter().any(|pattern| pattern.matches(name))
 }
 
 /// The whole environment of the command. `passed` is what came along as arguments; it is judged again here, for whoever
 /// calls `enter` by hand chooses its arguments.
 pub fn build(
-    agent: &policy::Agent,
-    name: &str,
+    brief: &Brief,
     home: &str,
     passed: impl IntoIterator<Item = (String, String)>,
 ) -> Vec<(String, String)> {
     let mut path = vec![format!("{home}/.local/bin")];
-    path.extend(agent.path.iter().map(ToString::to_string));
+    path.extend(brief.path.iter().map(ToString::to_string));
     path.push(STANDARD_PATH.into());
+    let name = brief.name.as_str();
     let own = [
         ("HOME", home.to_owned()),
         ("USER", name.to_owned()),
         ("LOGNAME", name.to_owned()),
-        ("SHELL", agent.shell.to_string()),
+        ("SHELL", brief.shell.to_string()),
         ("PATH", path.join(":")),
         ("AGENTUSER", name.to_owned()),
     ];
-    let set = agent.environment.set.iter().map(|(name, value)| (name.clone(), value.clone()));
-    let passed = passed
-        .into_iter()
-        .filter(|(name, _)| passes(agent, name) && !agent.environment.set.contains_key(name));
+    let set = brief.set.iter().map(|(name, value)| (name.clone(), value.clone()));
+    let passed = passed.into_iter().filter(|(name, _)| passes(brief, name) && !brief.set.contains_key(name));
     let own = own.into_iter().map(|(name, value)| (name.to_owned(), value));
     passed.chain(set).chain(own).collect()
 }
@@ -44,17 +42,17 @@ pub fn build(
 mod tests {
     use super::*;
 
-    fn agent(yaml: &str) -> policy::Agent {
+    fn brief(yaml: &str) -> Brief {
         let text = format!("version: 1\nagents:\n  agent:\n    human: alice\n{yaml}");
-        policy::parse(&text, "t").unwrap().agents.into_values().next().unwrap()
+        Brief::of(&crate::policy::parse(&text, "t").unwrap(), &"agent".parse().unwrap()).unwrap()
     }
 
     #[test]
     fn only_what_the_policy_names_passes() {
-        let agent = agent("    environment: { pass: [LANG, LC_*], set: { EDITOR: vi } }\n");
+        let brief = brief("    environment: { pass: [LANG, LC_*], set: { EDITOR: vi } }\n");
         let passed = ["LANG=C", "LC_TIME=C", "HOME=/root", "SECRET=x", "EDITOR=sh", "PATH=/evil"]
             .map(|pair| pair.split_once('=').map(|(n, v)| (n.to_owned(), v.to_owned())).unwrap());
-        let built = build(&agent, "agent", "/home/agent", passed);
+        let built = build(&brief, "/home/agent", passed);
         let get =
             |name: &str| built.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str()).collect::<Vec<_>>();
         assert_eq!(get("LANG"), ["C"]);

@@ -1,6 +1,7 @@
 //! Launching a command as the agent, in two halves: `run` on the human's side starts sudo, and `enter`, which sudo starts
 //! as the agent, proves that the policy is in force, cleans up what came along, and becomes the command.
 
+pub mod brief;
 pub mod canary;
 pub mod enter;
 pub mod environment;

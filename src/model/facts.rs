@@ -1,6 +1,6 @@
 //! What is true of this machine, gathered once and handed to the planner, which looks at nothing else.
 
-use super::{AbsPath, AccountName, Gid, IdRange, Uid};
+use super::{AbsPath, AccountName, Gid, IdRange, Uid, desired::Firewall};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,6 +50,8 @@ pub struct KnownAgent {
     pub gid: Gid,
     /// The ownership marker in its comment field.
     pub marker: String,
+    /// Its firewall as it was last planned; none without the right to know.
+    pub firewall: Option<Firewall>,
 }
 
 /// The comment field of an agent's account, which makes it ours: its name, its human's, and what nobody can guess.
@@ -106,6 +108,8 @@ pub struct Facts {
     pub iptables_is_nft: bool,
     /// The kernel has IPv6.
     pub ipv6: bool,
+    /// Ports below 1024 that somebody listens on, or that services(5) gives to a service.
+    pub service_ports: BTreeSet<u16>,
     /// crontab(1).
     pub cron: BTreeMap<AccountName, Denial>,
     /// at(1).

@@ -17,6 +17,14 @@ impl Family {
     /// Both, IPv4 first.
     pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
 
+    /// The address at which a machine calls itself.
+    pub fn loopback(self) -> std::net::IpAddr {
+        match self {
+            Self::V4 => std::net::Ipv4Addr::LOCALHOST.into(),
+            Self::V6 => std::net::Ipv6Addr::LOCALHOST.into(),
+        }
+    }
+
     /// The family of a network.
     pub fn of(net: &ipnet::IpNet) -> Self {
         if net.addr().is_ipv4() { Self::V4 } else { Self::V6 }

@@ -105,22 +105,21 @@ pub fn read(message: &Message<'_>) -> Option<Packet> {
     else {
         return None;
     };
+    // An answer of another account's server on loopback to the agent's call: the call is what was refused.
+    let turned = verdict == "answer";
     let verdict = match verdict {
-        "deny" => Verdict::Deny,
+        "deny" | "answer" => Verdict::Deny,
         "mirror" => Verdict::Mirror,
         "allow" => Verdict::Allow,
         _ => return None,
     };
-    let (protocol, source, destination, ports) = headers(payload?)?;
-    Some(Packet {
-        uid: Uid(uid.parse().ok()?),
-        owner: owner.map(Uid),
-        verdict,
-        protocol,
-        source,
-        destination,
-        ports,
-    })
+    let (protocol, mut source, mut destination, mut ports) = headers(payload?)?;
+    if turned {
+        std::mem::swap(&mut source, &mut destination);
+        (ports, owner) = (ports.map(|(from, to)| (to, from)), None);
+    }
+    let (uid, owner) = (Uid(uid.parse().ok()?), owner.map(Uid));
+    Some(Packet { uid, owner, verdict, protocol, source, destination, ports })
 }
 
 type Headers = (u8, IpAddr, IpAddr, Option<(u16, u16)>);
@@ -190,6 +189,14 @@ mod tests {
             ports: Some((40_000, 443)),
         };
         assert_eq!(logged("au:997:deny", &packet), Some(wanted));
+        let turned = Packet {
+            owner: None,
+            source: wanted.destination,
+            destination: wanted.source,
+            ports: Some((443, 40_000)),
+            ..wanted
+        };
+        assert_eq!(logged("au:997:answer", &packet), Some(turned));
         assert_eq!(logged("au:997:other", &packet), None);
         assert_eq!(logged("ufw:997:deny", &packet), None);
     }

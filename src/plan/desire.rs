@@ -5,16 +5,22 @@ use crate::{
     model::{
         AbsPath, AccountName, Gid, PortSet, Uid,
         desired::{Access, Desired, Destinations, Firewall, Inbound, Log, Owner, SharedDir},
-        facts::{Facts, marker},
+        facts::{Facts, KnownAgent, marker},
     },
     policy,
 };
 use ipnet::IpNet;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
+};
 
 /// Addresses at which clouds give out credentials of the machine; refused whatever a policy allows.
 const METADATA: [&str; 4] =
     ["169.254.169.254/32", "168.63.129.16/32", "100.100.100.200/32", "fd00:ec2::254/128"];
+
+/// Ports for DNS gates: only root may listen there, so that no agent takes the place of its gate.
+const GATES: RangeInclusive<u16> = 600..=1023;
 
 /// Names that directories of the state have.
 const RESERVED: [&str; 2] = ["machine", "root"];
@@ -51,6 +57,9 @@ pub enum DesireError {
         "no free uid is left in the range {0} of system accounts (SYS_UID_MIN and SYS_UID_MAX of /etc/login.defs)"
     )]
     NoFreeId(String),
+    /// Every port for a DNS gate is taken.
+    #[error("no port from {} to {} is free for a DNS gate", GATES.start(), GATES.end())]
+    NoFreePort,
     /// A group of the policy does not exist.
     #[error("group `{group}` of agent `{agent}` does not exist on this machine")]
     NoGroup {
@@ -111,6 +120,9 @@ pub fn desire(policy: &policy::Policy, name: &AccountName, facts: &Facts) -> Res
     let ranges =
         [name.to_string(), uid.to_string()].into_iter().filter_map(|owner| facts.sub_uids.get(&owner));
     let sub_uids = ranges.flatten().copied().collect();
+    let firewall = firewall(uid, sub_uids, &agent.network);
+    let gate = gate(policy, name, facts)?;
+    let generation = generation(&firewall, facts.agents.get(name));
     Ok(Desired {
         uid,
         gid,
@@ -122,7 +134,7 @@ pub fn desire(policy: &policy::Policy, name: &AccountName, facts: &Facts) -> Res
         human,
         projects,
         traverse,
-        firewall: firewall(uid, sub_uids, &agent.network),
+        firewall: Firewall { gate, generation, ..firewall },
         name: name.clone(),
     })
 }
@@ -172,6 +184,33 @@ fn ids(
     }
     let id = next().ok_or_else(|| DesireError::NoFreeId(range.to_string()))?;
     Ok((Uid(id), Gid(id), marker(name, human, &facts.nonce)))
+}
+
+/// The port of an agent's DNS gate, where it has one: that which it had, or the highest below 1024 that nobody else has.
+/// Agents of one policy that are new together are served in the order of their names.
+fn gate(policy: &policy::Policy, name: &AccountName, facts: &Facts) -> Result<Option<u16>, DesireError> {
+    let had = |name: &AccountName| facts.agents.get(name)?.firewall.as_ref()?.gate;
+    let of_others = facts.agents.keys().filter(|other| *other != name).filter_map(had);
+    let mut taken: BTreeSet<u16> = of_others.collect();
+    let gated = policy.agents.iter().filter(|(_, agent)| agent.network.dns == policy::Dns::Gate);
+    for (agent, _) in gated.take_while(|(agent, _)| *agent <= name) {
+        let free = |port: &u16| !taken.contains(port) && !facts.service_ports.contains(port);
+        let port = had(agent).or_else(|| GATES.rev().find(free)).ok_or(DesireError::NoFreePort)?;
+        if agent == name {
+            return Ok(Some(port));
+        }
+        taken.insert(port);
+    }
+    Ok(None)
+}
+
+/// The mark of flows to names: that of before for the same names, else the next.
+fn generation(firewall: &Firewall, known: Option<&KnownAgent>) -> u8 {
+    match known.and_then(|known| known.firewall.as_ref()) {
+        Some(old) if old.names == firewall.names => old.generation,
+        Some(old) => (old.generation + 1) % 64,
+        None => 0,
+    }
 }
 
 /// Two agents in one tree would each take the entries of the human with them that the other still needs.
@@ -259,7 +298,11 @@ pub fn firewall(uid: Uid, sub_uids: Vec<crate::model::IdRange>, network: &policy
         gate: None,
         generation: 0,
         resolvers: vec![],
-        log: Log::None,
+        log: match network.log.unwrap_or_default() {
+            policy::Log::None => Log::None,
+            policy::Log::Blocked => Log::Blocked,
+            policy::Log::All => Log::All,
+        },
     }
 }
 
@@ -279,7 +322,7 @@ fn grouped(entries: impl IntoIterator<Item = (Option<PortSet>, IpNet)>) -> Vec<D
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::facts::{KnownAgent, Person};
+    use crate::model::{desired::Names, facts::Person};
 
     fn uids(facts: &Facts) -> Vec<u32> {
         let policy = "version: 1\nagents:\n  bot:\n    human: ann\n  two:\n    human: ann\n";
@@ -306,9 +349,47 @@ mod tests {
     }
 
     #[test]
+    fn every_gate_has_a_port_of_its_own_and_keeps_it() {
+        let policy = "version: 1\nagents:\n  bot: {human: ann, network: {dns: gate}}\n  eve: {human: ann}\n  \
+                      two: {human: ann, network: {dns: gate}}\n";
+        let policy = policy::parse(policy, "p").unwrap();
+        let ports = |facts: &Facts| {
+            let port = |name: &AccountName| desire(&policy, name, facts).unwrap().firewall.gate;
+            policy.agents.keys().map(port).collect::<Vec<_>>()
+        };
+        let mut facts = Facts { service_ports: [1023].into(), ..facts() };
+        assert_eq!(ports(&facts), [Some(1022), None, Some(1021)]);
+        let two: AccountName = "two".parse().unwrap();
+        let firewall = Some(desire(&policy, &two, &facts).unwrap().firewall);
+        facts
+            .agents
+            .insert(two, KnownAgent { uid: Uid(990), gid: Gid(990), marker: String::new(), firewall });
+        // Its gate listens there now.
+        facts.service_ports.insert(1021);
+        assert_eq!(ports(&facts), [Some(1022), None, Some(1021)]);
+    }
+
+    #[test]
+    fn other_names_are_another_generation() {
+        let names = |name: &str| {
+            let ports = "443".parse().into_iter().collect();
+            Firewall {
+                names: vec![Names { ports, names: vec![name.into()] }],
+                ..firewall(Uid(9), vec![], &policy::Network::default())
+            }
+        };
+        let old = Firewall { generation: 63, ..names("a.example") };
+        let known = KnownAgent { uid: Uid(9), gid: Gid(9), marker: String::new(), firewall: Some(old) };
+        assert_eq!(generation(&names("a.example"), Some(&known)), 63);
+        assert_eq!(generation(&names("b.example"), Some(&known)), 0);
+        assert_eq!(generation(&names("b.example"), None), 0);
+    }
+
+    #[test]
     fn every_agent_has_a_mark_of_its_own() {
         let mut facts = facts();
-        let old = KnownAgent { uid: Uid(998 - 64), gid: Gid(998 - 64), marker: String::new() };
+        let old =
+            KnownAgent { uid: Uid(998 - 64), gid: Gid(998 - 64), marker: String::new(), firewall: None };
         facts.agents.insert("two".parse().unwrap(), old);
         assert_eq!(uids(&facts), [997, 934]);
     }

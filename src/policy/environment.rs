@@ -4,11 +4,13 @@
 //! names that lead into the human's session, and names that look like secrets.
 
 use super::error::{Refusal, quote};
+use serde::{Deserialize, Serialize};
 
 /// A variable's name, or with a trailing `*` all names that start alike.
 ///
 /// A pattern never matches a name that would be refused if it were written out: `X*` does not take `X_TOKEN` along.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct EnvPattern(String);
 
 impl EnvPattern {
@@ -60,6 +62,20 @@ impl EnvPattern {
 impl std::fmt::Display for EnvPattern {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for EnvPattern {
+    type Error = Refusal;
+
+    fn try_from(text: String) -> Result<Self, Refusal> {
+        Self::read(&text)
+    }
+}
+
+impl From<EnvPattern> for String {
+    fn from(pattern: EnvPattern) -> Self {
+        pattern.0
     }
 }
 

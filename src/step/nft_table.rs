@@ -8,6 +8,7 @@ use crate::{
     model::{AbsPath, Gid, Uid, desired::Firewall},
 };
 use serde::{Deserialize, Serialize};
+use std::process::Output;
 
 /// The table of one agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +37,11 @@ impl NftTable {
         Ok(file.and_then(|file| serde_json::from_slice(&file.bytes).ok()))
     }
 
+    /// The table as it is now; what the DNS gate filled in is left out.
+    fn listed(&self, output: &Output) -> String {
+        nft::without_answers(&String::from_utf8_lossy(&output.stdout), &self.firewall)
+    }
+
     fn delete(&self) -> Command {
         Command::new(Program::Nft, ["delete", "table", "inet", &nft::table(&self.firewall)])
     }
@@ -61,7 +67,7 @@ impl Step for NftTable {
         if !output.status.success() {
             return Ok(Check::Missing);
         }
-        let listed = String::from_utf8_lossy(&output.stdout);
+        let listed = self.listed(&output);
         Ok(match self.record(machine)? {
             Some(record) if record.loaded != nft::render(&self.firewall) => {
                 Check::Drifted(vec!["it was made from another policy".into()])
@@ -79,9 +85,7 @@ impl Step for NftTable {
     fn apply(&self, machine: &mut dyn Act) -> Result<Vec<String>, HostError> {
         let loaded = nft::render(&self.firewall);
         let output = machine.query(&self.query())?;
-        let untouched = |record: &Record| {
-            output.status.success() && record.listed == String::from_utf8_lossy(&output.stdout)
-        };
+        let untouched = |record: &Record| output.status.success() && record.listed == self.listed(&output);
         // A table that somebody changed is made anew; one that is as we left it changes without a gap.
         let inputs = match self.record(machine.observe())?.filter(untouched) {
             Some(record) => nft::render_change(&self.firewall, &record.loaded),
@@ -90,7 +94,8 @@ impl Step for NftTable {
         for input in inputs {
             machine.run(&Command::new(Program::Nft, ["-f", "-"]).reading(input))?;
         }
-        let record = Record { loaded, listed: text(&self.query(), machine.observe())? };
+        let listed = text(&self.query(), machine.observe())?;
+        let record = Record { loaded, listed: nft::without_answers(&listed, &self.firewall) };
         let bytes = serde_json::to_vec(&record)
             .map_err(|error| HostError::path("can't write", &self.record, error))?;
         machine.write(

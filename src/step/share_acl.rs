@@ -157,12 +157,8 @@ impl Step for ShareAcl {
             .first
             .iter()
             .map(|found| format!("{}/{}: {}", self.job.root, found.path, found.why));
-        let left = (report.agent_owned > 0).then(|| {
-            format!(
-                "{}: {} files still belong to the agent, which goes on making them",
-                self.job.root, report.agent_owned
-            )
-        });
+        let left = (report.agent_owned > 0)
+            .then(|| format!("{}: {} files still belong to the agent", self.job.root, report.agent_owned));
         Ok(altered.chain(lacking).chain(left).collect())
     }
 

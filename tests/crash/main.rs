@@ -126,14 +126,20 @@ fn facts(machine: &Fake) -> Facts {
         for entry in receipt.entries {
             match entry.step {
                 AnyStep::Account(account) => {
-                    let known = KnownAgent { uid: account.uid, gid: account.gid, marker: account.marker };
+                    let known = KnownAgent {
+                        uid: account.uid,
+                        gid: account.gid,
+                        marker: account.marker,
+                        firewall: None,
+                    };
                     facts.agents.insert(agent.clone(), known);
                 }
                 AnyStep::Group(group) => {
                     let marker = format!("agentuser {agent} again");
-                    facts
-                        .agents
-                        .insert(agent.clone(), KnownAgent { uid: Uid(group.gid.0), gid: group.gid, marker });
+                    facts.agents.insert(
+                        agent.clone(),
+                        KnownAgent { uid: Uid(group.gid.0), gid: group.gid, marker, firewall: None },
+                    );
                 }
                 _ => {}
             }

@@ -29,8 +29,9 @@ fn rules_that_can_not_be_loaded_have_run_refuse() {
     // A word that all is loaded is not believed.
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
     let netns = world.root("readlink /proc/self/ns/net");
-    fs::write(format!("/run/agentuser/{AGENT}.loaded"), format!("{} {}\n", boot.trim(), netns.trim()))
-        .unwrap();
+    let moment = format!("{} {}", boot.trim(), netns.trim());
+    let stamp = serde_json::json!({ "moment": moment, "policy": 0, "brief": null });
+    fs::write(format!("/run/agentuser/{AGENT}.loaded"), stamp.to_string()).unwrap();
     let said = world.run(Who::Agent, &["/bin/true"]).fails_with(125);
     assert!(said.contains("the firewall is not in force"), "{said}");
 }

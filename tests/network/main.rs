@@ -18,6 +18,7 @@ mod guards;
 mod inbound;
 mod legacy;
 mod loopback;
+mod names;
 mod odd;
 mod older;
 mod outbound;

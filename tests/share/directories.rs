@@ -32,7 +32,7 @@ fn ten_thousand_levels() {
     let first = call(HUMAN, &Call::Apply(job(&root))).report;
     assert_eq!((first.objects, first.changed), (20_004, 20_004));
     assert_eq!(call(HUMAN, &Call::Revert(job(&root), Vec::new())).report.changed, 20_004);
-    let report = hand_over(&Dir::open(&root).unwrap(), account(HUMAN), account(AGENT)).unwrap();
+    let report = hand_over(&Dir::open(&root).unwrap(), account(HUMAN), account(AGENT), &mut || {}).unwrap();
     assert_eq!(report.changed, 20_004);
     remove_tree(&Dir::open(&scratch.0).unwrap(), c"project").unwrap();
     assert!(!root.exists());
@@ -105,7 +105,7 @@ fn hand_over_takes_only_what_is_meant() {
     chmod(&root.join("script"), 0o4755);
     symlink("/etc/passwd", root.join("link")).unwrap();
     std::os::unix::fs::lchown(root.join("link"), Some(AGENT.0), None).unwrap();
-    let report = hand_over(&Dir::open(&root).unwrap(), account(AGENT), account(HUMAN)).unwrap();
+    let report = hand_over(&Dir::open(&root).unwrap(), account(AGENT), account(HUMAN), &mut || {}).unwrap();
     let owner = |name: &str| fs::symlink_metadata(root.join(name)).unwrap().uid();
     assert_eq!(report.changed, 5, "plain, script, secret, link and the directory itself");
     let owners = ["humans", "thirds", "roots", "plain", "script", "link", "."].map(owner);

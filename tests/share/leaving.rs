@@ -45,7 +45,7 @@ fn nothing_is_left_to_the_agent() {
     let theirs = call(AGENT, &Call::Apply(job(&root))).priors;
     assert!(theirs.is_empty(), "what the agent chose was kept: {theirs:?}");
     priors.extend(theirs);
-    hand_over(&Dir::open(&root).unwrap(), account(AGENT), account(HUMAN)).unwrap();
+    hand_over(&Dir::open(&root).unwrap(), account(AGENT), account(HUMAN), &mut || {}).unwrap();
     let report = call(HUMAN, &Call::Revert(job(&root), priors)).report;
     assert_eq!((report.agent_owned, report.lacking.total), (0, 0), "{:?}", report.lacking.first);
     let after = dump(&root);

@@ -73,7 +73,7 @@ fn handing_over() {
     while_swapping(&root, || {
         for turn in 0..300 {
             let (from, to) = if turn % 2 == 0 { (AGENT, HUMAN) } else { (HUMAN, AGENT) };
-            changed += hand_over(&dir, account(from), account(to)).unwrap().changed;
+            changed += hand_over(&dir, account(from), account(to), &mut || {}).unwrap().changed;
         }
     });
     assert!(changed > 300);

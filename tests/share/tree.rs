@@ -127,7 +127,10 @@ fn objects_made_meanwhile() {
     // The human's pass, root's hand-over of what the agent owns, the human's pass again: nothing of ours is left.
     let back = call(HUMAN, &Call::Revert(job.clone(), Vec::new())).report;
     assert_eq!((back.agent_owned, back.agent_owned_lacking), (3, 3));
-    assert_eq!(hand_over(&Dir::open(&root).unwrap(), account(AGENT), account(HUMAN)).unwrap().changed, 3);
+    assert_eq!(
+        hand_over(&Dir::open(&root).unwrap(), account(AGENT), account(HUMAN), &mut || {}).unwrap().changed,
+        3
+    );
     assert!(call(HUMAN, &Call::Revert(job, Vec::new())).report.lacking.is_empty());
     let after = dump(&root);
     assert!(

@@ -43,13 +43,21 @@ struct HandOver {
 /// Gives every object of `from` below and including `root` to `to`, on the same device only, and every object of `to` that
 /// has the group of `from` the group of `to`. What has other names goes too, for through these its owner could go on
 /// writing it. Symbolic links change hands themselves; the kernel drops set-id bits.
-pub fn hand_over(root: &Dir, from: Account, to: Account) -> Result<HandOverReport, DirError> {
+///
+/// `each` is called before each directory: `from` may make them faster than they are taken, and then has to be stopped.
+pub fn hand_over(
+    root: &Dir,
+    from: Account,
+    to: Account,
+    each: &mut dyn FnMut(),
+) -> Result<HandOverReport, DirError> {
     let meta = root.meta().map_err(|errno| DirError::call("fstat", ".", errno))?;
     let mut work = HandOver { from, to, dev: meta.dev, report: HandOverReport::default() };
     work.object(root, &Place::root(), c".");
     let mut buffer = listing();
     let mut pending = vec![Place::root()];
     while let Some(place) = pending.pop() {
+        each();
         let dir = match place.open(root) {
             Ok(dir) => dir,
             Err(Errno::XDEV) => continue, // listed as an object already
