@@ -3,13 +3,13 @@
 use super::{Failure, helper, invoker, situation};
 use crate::{
     audit,
-    engine::{Receipt, Scope},
+    engine::{Receipt, Scope, State},
     gate,
     guard::{Agent, Duties, Guard},
-    host::{Observe, System},
+    host::{Lock, Observe, System},
     model::{AccountName, Uid, desired::Log},
     policy::Policy,
-    step::AnyStep,
+    step::{AnyStep, Netfilter},
 };
 use clap::{Args, ValueEnum};
 use std::{process::ExitCode, time::Duration};
@@ -58,18 +58,26 @@ impl Duties for Work {
         let mut agents = Vec::new();
         for name in situation::agents_set_up(&machine).map_err(|failure| failure.error)? {
             let receipt = Receipt::load(&Scope::Agent(name.clone()), &machine)?;
-            let firewall = receipt.entries.into_iter().find_map(|entry| match entry.step {
-                AnyStep::Netfilter(step) => Some(step.firewall),
+            let rules = receipt.entries.into_iter().find_map(|entry| match entry.step {
+                AnyStep::Netfilter(step) => Some(step),
                 _ => None,
             });
             let human = policy.as_ref().and_then(|policy| human(policy, &name, &machine));
-            agents.extend(firewall.map(|firewall| Agent { name, firewall, human }));
+            agents.extend(rules.map(|rules| Agent { name, rules, human }));
         }
         Ok(agents)
     }
 
-    fn load(&mut self, name: &AccountName) -> anyhow::Result<usize> {
-        helper::load_one(name, Duration::from_secs(2)).map_err(|failure| failure.error)
+    fn load(&mut self, name: &AccountName, quickly: &mut dyn FnMut(&Netfilter)) -> anyhow::Result<usize> {
+        // While another command changes the machine there is nothing to repair: it is asked again soon.
+        let _lock = Lock::take(Duration::from_millis(200), || {})?;
+        let (scope, mut machine) = (Scope::Agent(name.clone()), System::new());
+        for entry in Receipt::load(&scope, &machine)?.entries {
+            if let (AnyStep::Netfilter(rules), State::Applied) = (&entry.step, entry.state) {
+                quickly(rules);
+            }
+        }
+        helper::load_locked(&scope, name, &mut machine).map_err(|failure| failure.error)
     }
 
     fn refresh(&mut self) -> anyhow::Result<()> {
@@ -84,7 +92,7 @@ pub(crate) fn start_where_needed() -> Result<(), Failure> {
         return Ok(());
     }
     let agents = Work.agents().map_err(Failure::new)?;
-    let needs = |agent: &Agent| agent.firewall.gate.is_some() || agent.firewall.log != Log::None;
+    let needs = |agent: &Agent| agent.rules.firewall.gate.is_some() || agent.rules.firewall.log != Log::None;
     if agents.iter().any(needs) {
         crate::guard::start()?;
     }

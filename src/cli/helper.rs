@@ -52,19 +52,20 @@ fn tell(name: &AccountName) -> Result<ExitCode, Failure> {
 }
 
 fn load(names: &[AccountName]) -> Result<ExitCode, Failure> {
+    let lock = Lock::take(Duration::from_secs(30), || {})?;
+    let mut machine = System::new();
     for name in names {
-        load_one(name, Duration::from_secs(30))?;
+        load_locked(&Scope::Agent(name.clone()), name, &mut machine)?;
     }
+    drop(lock);
     guard::start_where_needed()?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Puts the saved rules of an agent in force, and answers how much had to be loaded.
-pub(crate) fn load_one(name: &AccountName, patience: Duration) -> Result<usize, Failure> {
-    let _lock = Lock::take(patience, || {})?;
-    let mut machine = System::new();
-    let loaded = ensure(&Scope::Agent(name.clone()), &mut machine)?;
-    stamp(name, &mut machine)?;
+/// Puts the saved rules of an agent in force, and answers how much had to be loaded. Whoever calls it holds the lock.
+pub(crate) fn load_locked(scope: &Scope, name: &AccountName, machine: &mut System) -> Result<usize, Failure> {
+    let loaded = ensure(scope, machine)?;
+    stamp(name, machine)?;
     Ok(loaded)
 }
 

@@ -6,6 +6,7 @@
 
 pub(crate) mod child;
 mod gates;
+mod mend;
 mod state;
 mod watch;
 
@@ -17,11 +18,9 @@ use crate::{
         journal::{Journal, Listening},
     },
     gate::answers::Answers,
-    host::{Act as _, FileState, System, Validator, places},
-    model::{
-        AccountName, Gid, Uid,
-        desired::{Firewall, Log},
-    },
+    host::{Act as _, FileState, LockError, System, Validator, places},
+    model::{AccountName, Gid, Uid, desired::Log},
+    step::Netfilter,
 };
 use gates::{Gate, fill, lock};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
@@ -41,8 +40,8 @@ use watch::{Signal, Watch};
 pub struct Agent {
     /// Its name.
     pub name: AccountName,
-    /// Its policy.
-    pub firewall: Firewall,
+    /// Its rules, with its policy.
+    pub rules: Netfilter,
     /// Who may read its log.
     pub human: Option<Uid>,
 }
@@ -51,8 +50,9 @@ pub struct Agent {
 pub trait Duties {
     /// The agents that have a receipt.
     fn agents(&mut self) -> anyhow::Result<Vec<Agent>>;
-    /// Puts the rules of an agent in force where they are not, and answers how much had to be loaded.
-    fn load(&mut self, name: &AccountName) -> anyhow::Result<usize>;
+    /// Puts the rules of an agent in force where they are not, and answers how much had to be loaded. It does so while no
+    /// other command changes the machine; `quickly` is to be called with the rules of the receipt before all else.
+    fn load(&mut self, name: &AccountName, quickly: &mut dyn FnMut(&Netfilter)) -> anyhow::Result<usize>;
     /// What is to be done once in a while, such as asking for published ranges again.
     fn refresh(&mut self) -> anyhow::Result<()>;
 }
@@ -62,7 +62,10 @@ struct Guarding {
     agent: Agent,
     answers: Arc<Mutex<Answers>>,
     gate: Option<Gate>,
+    /// Why the rules could not be put in force.
     fault: Option<String>,
+    /// Why the gate could not be opened.
+    closed: Option<String>,
 }
 
 /// How often it looks where it is not told of changes: iptables-legacy tells nobody.
@@ -136,7 +139,7 @@ impl<'a> Guard<'a> {
                 None => {}
             }
             watch.follow(self.guarding.keys());
-            if heard.rules || due || looked.elapsed() >= look || heard.signal.is_some() {
+            if heard.rules || heard.receipts || due || looked.elapsed() >= look || heard.signal.is_some() {
                 looked = now;
                 due = !self.look("another tool changed it", now);
             }
@@ -165,13 +168,13 @@ impl<'a> Guard<'a> {
             let old = self.guarding.remove(&name);
             let mut guarding = old.unwrap_or_else(|| {
                 let answers = Arc::new(Mutex::new(gates::remembered(&name)));
-                Guarding { agent: agent.clone(), answers, gate: None, fault: None }
+                Guarding { agent: agent.clone(), answers, gate: None, fault: None, closed: None }
             });
-            fill(&agent.firewall, &guarding.answers);
+            fill(&agent.rules.firewall, &guarding.answers);
             guarding.take(agent, &self.journal);
-            if guarding.agent.firewall.log != Log::None {
-                let Agent { name, firewall, human } = &guarding.agent;
-                if let Err(error) = journal.add(name, firewall, *human, guarding.answers.clone()) {
+            if guarding.agent.rules.firewall.log != Log::None {
+                let Agent { name, rules, human } = &guarding.agent;
+                if let Err(error) = journal.add(name, &rules.firewall, *human, guarding.answers.clone()) {
                     complain(&format!("audit log of {name}: {error}"));
                 }
             }
@@ -192,18 +195,30 @@ impl<'a> Guard<'a> {
         }
         let mut well = true;
         for (name, guarding) in &mut self.guarding {
-            let result = self.duties.load(name);
+            guarding.open_gate(&self.journal);
+            let firewall = &guarding.agent.rules.firewall;
+            let mut gap = None;
+            let result = self.duties.load(name, &mut |rules| {
+                if mend::mend(rules) > 0 {
+                    fill(&rules.firewall, &guarding.answers);
+                    gap = Some(heard.elapsed());
+                }
+            });
             if matches!(result, Ok(1..)) {
-                fill(&guarding.agent.firewall, &guarding.answers);
-                let gap_ms = u64::try_from(heard.elapsed().as_millis()).unwrap_or(u64::MAX);
+                fill(firewall, &guarding.answers);
+                gap = gap.or_else(|| Some(heard.elapsed()));
+            }
+            if let Some(gap) = gap {
+                let gap_ms = u64::try_from(gap.as_millis()).unwrap_or(u64::MAX);
                 self.repairs.push(Instant::now());
                 self.state.repairs += 1;
                 self.state.last_repair = Some(Repair { agent: name.to_string(), at: state::now(), gap_ms });
                 let text = format!("{why}; in force again after {gap_ms} ms");
-                lock(&self.journal).note(guarding.agent.firewall.uid, Act::Repair, text);
+                lock(&self.journal).note(firewall.uid, Act::Repair, text);
             }
             well &= result.is_ok();
-            guarding.fault = result.err().map(|error| format!("{error:#}"));
+            let fault = result.err().filter(|error| !error.is::<LockError>());
+            guarding.fault = fault.map(|error| format!("{error:#}"));
         }
         well
     }
@@ -215,7 +230,7 @@ impl<'a> Guard<'a> {
                 name: name.to_string(),
                 gate: guarding.gate.as_ref().map(Gate::port),
                 restarts: guarding.gate.as_ref().map_or(0, Gate::restarts),
-                fault: guarding.fault.clone().or_else(|| guarding.gate.as_ref()?.fault()),
+                fault: guarding.fault(),
             })
             .collect();
         if self.written.as_ref() == Some(&self.state) {
@@ -237,19 +252,29 @@ impl Guarding {
     fn take(&mut self, agent: Agent, journal: &Arc<Mutex<Journal>>) {
         let changed = self.agent != agent;
         self.agent = agent;
-        let Agent { name, firewall, .. } = &self.agent;
+        let Agent { name, rules: Netfilter { firewall, .. }, .. } = &self.agent;
         if self.gate.as_ref().map(Gate::port) != firewall.gate {
             self.gate = None;
         }
-        match (&self.gate, firewall.gate) {
-            (Some(gate), _) if changed => gate.change(name, firewall),
-            (None, Some(port)) => {
-                let gate = Gate::open(name, firewall, port, self.answers.clone(), journal.clone());
-                self.fault = gate.as_ref().err().map(|error| format!("DNS gate at port {port}: {error}"));
-                self.gate = gate.ok();
-            }
-            _ => {}
+        match &self.gate {
+            Some(gate) if changed => gate.change(name, firewall),
+            Some(_) => {}
+            None => self.open_gate(journal),
         }
+    }
+
+    /// Opens the gate that the policy wants, where it is not open.
+    fn open_gate(&mut self, journal: &Arc<Mutex<Journal>>) {
+        let Agent { name, rules: Netfilter { firewall, .. }, .. } = &self.agent;
+        let Some(port) = firewall.gate.filter(|_| self.gate.is_none()) else { return };
+        let gate = Gate::open(name, firewall, port, self.answers.clone(), journal.clone());
+        self.closed = gate.as_ref().err().map(|error| format!("DNS gate at port {port}: {error}"));
+        self.gate = gate.ok();
+    }
+
+    fn fault(&self) -> Option<String> {
+        let of_gate = || self.closed.clone().or_else(|| self.gate.as_ref()?.fault());
+        self.fault.clone().or_else(of_gate)
     }
 }
 
@@ -290,10 +315,14 @@ fn take_lock() -> anyhow::Result<OwnedFd> {
     let path = format!("{}/guard-{number}.lock", places::RUNTIME);
     let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = open(path, flags, Mode::from(0o600))?;
-    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-        anyhow::bail!("another guard runs already");
+    // One that was killed lets go of it when the programs that it was just starting have started.
+    for _ in 0..20 {
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            return Ok(file);
+        }
+        thread::sleep(Duration::from_millis(50));
     }
-    Ok(file)
+    anyhow::bail!("another guard runs already")
 }
 
 /// Starts a guard in the background, where no service manager does.

@@ -194,6 +194,7 @@ pub(crate) struct World {
     pub(crate) guard: Option<Running>,
     pub(crate) names: Running,
     host: Netns,
+    #[expect(dead_code, reason = "goes with the world")]
     remote: Netns,
     state: Running,
     firewall: Firewall,
@@ -307,12 +308,6 @@ impl World {
     /// Starts a command of `client.py` that is to run beside the test.
     pub(crate) fn start_client(&self, uid: u32, arguments: &[&str]) -> Running {
         Running::start(&self.enter(uid, &[&["python3", "-u", "-c", CLIENT], arguments].concat()))
-    }
-
-    /// Runs a line on the remote machine; it must succeed.
-    #[track_caller]
-    pub(crate) fn on_remote(&self, line: &str) -> String {
-        self.remote.sh(line)
     }
 
     /// The set of answers of a family.
