@@ -41,7 +41,7 @@ pub(crate) fn main() -> io::Result<()> {
     let socket = Socket::from(socket);
     let (mut buffer, mut tally, mut sequence) = (vec![0; PIECE], Tally::new(Instant::now()), None);
     loop {
-        let pause = tally.pause(Instant::now()).unwrap_or(Duration::from_secs(3600));
+        let pause = tally.pause(Instant::now()).unwrap_or(Duration::from_hours(1));
         if !wait(&socket, &link, pause)? {
             return Ok(());
         }

@@ -187,7 +187,7 @@ mod tests {
         #[test]
         fn what_is_told_is_heard(uid: u32, owner: Option<u16>, verdict in 0_usize..3, protocol: u8, six: bool,
                                  addresses: (u128, u128), ports: Option<(u16, u16)>, count: u32) {
-            let address = |bits: u128| if six { IpAddr::from(bits.to_be_bytes()) } else { IpAddr::from((bits as u32).to_be_bytes()) };
+            let address = |bits: u128| if six { IpAddr::from(bits.to_be_bytes()) } else { IpAddr::from((bits % (1 << 32)).to_be_bytes()[12..].first_chunk::<4>().copied().unwrap()) };
             let packet = Packet {
                 uid: Uid(uid),
                 owner: owner.map(|uid| Uid(uid.into())),

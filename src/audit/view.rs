@@ -67,17 +67,14 @@ impl View {
             }
         }
         let key = (row.act, row.target.clone(), row.detail.clone());
-        match self.places.get(&key) {
-            Some(&at) => {
-                let known = &mut self.rows[at];
-                known.times += row.times;
-                known.last = row.last;
-                known.program = row.program.or(known.program.take());
-            }
-            None => {
-                self.places.insert(key, self.rows.len());
-                self.rows.push(row);
-            }
+        if let Some(&at) = self.places.get(&key) {
+            let known = &mut self.rows[at];
+            known.times += row.times;
+            known.last = row.last;
+            known.program = row.program.or(known.program.take());
+        } else {
+            self.places.insert(key, self.rows.len());
+            self.rows.push(row);
         }
     }
 
@@ -113,7 +110,7 @@ mod tests {
         let mut record = Record::new("bot", 997, act, SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
         match host.parse() {
             Ok(address) => {
-                (record.dst, record.port, record.proto) = (Some(address), Some(443), Some("tcp".into()))
+                (record.dst, record.port, record.proto) = (Some(address), Some(443), Some("tcp".into()));
             }
             Err(_) => record.q = Some(host.into()),
         }

@@ -9,7 +9,7 @@ use crate::{
     host::{Lock, Observe, System},
     model::{AccountName, Uid, desired::Log},
     policy::Policy,
-    step::{AnyStep, Netfilter},
+    step::AnyStep,
 };
 use clap::{Args, ValueEnum};
 use std::{process::ExitCode, time::Duration};
@@ -68,14 +68,20 @@ impl Duties for Work {
         Ok(agents)
     }
 
-    fn load(&mut self, name: &AccountName, quickly: &mut dyn FnMut(&Netfilter)) -> anyhow::Result<usize> {
+    fn load(
+        &mut self,
+        name: &AccountName,
+        whole: bool,
+        mend: &mut dyn FnMut(&[AnyStep]),
+    ) -> anyhow::Result<usize> {
         // While another command changes the machine there is nothing to repair: it is asked again soon.
         let _lock = Lock::take(Duration::from_millis(200), || {})?;
         let (scope, mut machine) = (Scope::Agent(name.clone()), System::new());
-        for entry in Receipt::load(&scope, &machine)?.entries {
-            if let (AnyStep::Netfilter(rules), State::Applied) = (&entry.step, entry.state) {
-                quickly(rules);
-            }
+        let receipt = Receipt::load(&scope, &machine)?;
+        let in_force = receipt.entries.into_iter().filter(|entry| entry.state == State::Applied);
+        mend(&in_force.map(|entry| entry.step).collect::<Vec<_>>());
+        if !whole {
+            return Ok(0);
         }
         helper::load_locked(&scope, name, &mut machine).map_err(|failure| failure.error)
     }

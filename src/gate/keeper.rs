@@ -157,7 +157,9 @@ impl Keeper {
         let now = now();
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         for (name, addresses, seconds) in opened {
-            addresses.iter().for_each(|one| answers.put(name, *one, now + u64::from(seconds), now));
+            for address in addresses {
+                answers.put(name, *address, now + u64::from(seconds), now);
+            }
         }
     }
 }

@@ -146,7 +146,9 @@ mod tests {
             Request::Refused { why: Refusal::Suspicious, count: 3, name: r"a\x20b.example".into() },
         ];
         let mut bytes = Vec::new();
-        requests.iter().for_each(|request| write(request, &mut bytes));
+        for request in &requests {
+            write(request, &mut bytes);
+        }
         assert_eq!(read(&bytes), Some(requests));
         assert_eq!(read(&bytes[..bytes.len() - 1]), None);
         let done = [(7, true), (8, false)];

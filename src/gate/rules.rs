@@ -167,15 +167,15 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 }
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
-    let [a, b, c, d, e, f, g, h] = address.segments();
+    let [first, second, middle @ .., high, low] = address.segments();
     let embedded = |high: u16, low: u16| is_public_v4(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)));
-    match (a, b) {
+    match (first, second) {
         // NAT64 (RFC 6052) and 6to4 (RFC 3056) lead to an IPv4 address.
-        (0x64, 0xff9b) if (c, d, e, f) == (0, 0, 0, 0) => embedded(g, h),
-        (0x2002, _) => embedded(b, c),
+        (0x64, 0xff9b) if middle == [0; 4] => embedded(high, low),
+        (0x2002, _) => embedded(second, middle[0]),
         // Teredo hides one.
         (0x2001, 0) => false,
-        _ => a & 0xe000 == 0x2000,
+        _ => first & 0xe000 == 0x2000,
     }
 }
 
@@ -270,7 +270,7 @@ mod tests {
         };
         let allow = vec![net("10.20.0.0/16"), net("198.51.100.0/24")];
         let deny = vec![net("10.20.0.1/32"), net("192.0.2.0/24")];
-        let rules = Rules::of(&Firewall { allow, deny, ..firewall() });
+        let rules = Rules::of(&Firewall { deny, allow, ..firewall() });
         let fate = |text: &str| rules.address(text.parse().unwrap());
         assert_eq!(fate("10.20.0.2"), Fate::Listed);
         assert_eq!(fate("10.20.0.1"), Fate::Withheld);

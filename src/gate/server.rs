@@ -117,7 +117,7 @@ impl Server {
         let mut events = Vec::with_capacity(256);
         loop {
             let busy = !self.by_subject.is_empty() || !self.clients.is_empty() || self.refusals.is_counting();
-            let pause = if busy { Duration::from_millis(50) } else { Duration::from_secs(3600) };
+            let pause = if busy { Duration::from_millis(50) } else { Duration::from_hours(1) };
             let pause = rustix::time::Timespec::try_from(pause).map_err(|_| io::ErrorKind::InvalidInput)?;
             events.clear();
             match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&pause)) {
@@ -241,7 +241,7 @@ impl Server {
             match &progress {
                 Progress::Done(Answer::Failed) => self.resolvers.failed(server, now),
                 Progress::Waiting if pending.exchange.server() != before => {
-                    self.resolvers.failed(server, now)
+                    self.resolvers.failed(server, now);
                 }
                 Progress::Done(_) => self.resolvers.answered(server),
                 Progress::Waiting => {}
@@ -273,7 +273,9 @@ impl Server {
     /// Answers programs: at once, or when the keeper has opened the way to the addresses.
     fn settle(&mut self, name: &str, answer: Answer, asked: Vec<Asked>) {
         let reply_to_all = |server: &mut Self, reply: &Reply| {
-            asked.iter().for_each(|one| server.reply(one, reply));
+            for one in &asked {
+                server.reply(one, reply);
+            }
         };
         let (found, ttl) = match answer {
             Answer::Addresses(found, ttl) => (found, ttl.min(LONGEST_TTL)),
@@ -287,7 +289,10 @@ impl Server {
         let opened: Vec<_> = found.iter().copied().filter(|one| fate(one) == Fate::Opened).collect();
         let handed: Vec<_> = found.iter().copied().filter(|one| fate(one) != Fate::Withheld).collect();
         if handed.is_empty() && !found.is_empty() {
-            return asked.iter().for_each(|one| self.refuse(one, Refusal::Private));
+            for one in &asked {
+                self.refuse(one, Refusal::Private);
+            }
+            return;
         }
         let reply = Reply::addresses(handed, ttl);
         if opened.is_empty() {
@@ -366,7 +371,9 @@ impl Server {
             let Some((asked, reply)) = self.waiting.remove(&number) else { continue };
             let failed =
                 Reply::failed(0, "agentuser: the way to its addresses could not be opened: agentuser status");
-            asked.iter().for_each(|one| self.reply(one, if good { &reply } else { &failed }));
+            for one in &asked {
+                self.reply(one, if good { &reply } else { &failed });
+            }
         }
         Ok(length > 0)
     }

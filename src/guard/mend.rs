@@ -1,21 +1,29 @@
-//! The quick half of a repair: what is wholly gone comes back in three processes, one for each table, side by side. The whole
-//! comparison, and what is subtler, comes after it.
+//! The quick half of a repair: each table is read by one process and loaded by another, all tables side by side. The whole
+//! comparison, which looks at sets too and tells what failed, comes when it is quiet again.
 
 use crate::{
-    formats::{iptables, nft},
+    formats::iptables,
     host::{Act, Command, HostError, Observe, Program, Query, System},
     model::Family,
-    step::Netfilter,
+    step::{AnyStep, Check, Netfilter, NftTable, Step},
 };
-use std::thread;
+use std::{fmt::Write, thread};
 
 /// Puts the tables of an agent in force that are not, and answers how many these were. What fails is left to the whole
 /// repair, which tells why.
-pub(super) fn mend(step: &Netfilter) -> usize {
+pub(super) fn mend(steps: &[AnyStep]) -> usize {
     thread::scope(|scope| {
-        let families = step.families.iter().map(|family| scope.spawn(|| rules(step, *family)));
         // All of them are started before the first is waited for.
-        let started: Vec<_> = families.chain([scope.spawn(|| mirror(step))]).collect();
+        let mut started = Vec::new();
+        for step in steps {
+            match step {
+                AnyStep::Netfilter(step) => {
+                    started.extend(step.families.iter().map(|family| scope.spawn(|| rules(step, *family))));
+                }
+                AnyStep::NftTable(step) => started.push(scope.spawn(|| mirror(step))),
+                _ => {}
+            }
+        }
         let done = started.into_iter().map(thread::ScopedJoinHandle::join);
         done.filter(|one| matches!(one, Ok(Ok(true)))).count()
     })
@@ -31,8 +39,10 @@ fn rules(step: &Netfilter, family: Family) -> Result<bool, HostError> {
     if jumps_hold && iptables::parse(&table, firewall.uid) == iptables::parse(&wanted, firewall.uid) {
         return Ok(false);
     }
-    let jumps = iptables::jumps(firewall).into_iter().enumerate().filter(|_| !jumps_hold);
-    let jumps: String = jumps.map(|(at, rule)| format!("-I OUTPUT {} {rule}\n", at + 1)).collect();
+    let mut jumps = String::new();
+    for (at, rule) in iptables::jumps(firewall).iter().enumerate().filter(|_| !jumps_hold) {
+        let _ = writeln!(jumps, "-I OUTPUT {} {rule}", at + 1);
+    }
     let program = match family {
         Family::V4 => Program::IptablesRestore,
         Family::V6 => Program::Ip6tablesRestore,
@@ -42,12 +52,11 @@ fn rules(step: &Netfilter, family: Family) -> Result<bool, HostError> {
     Ok(true)
 }
 
-/// The table of nftables, where it is gone.
-fn mirror(step: &Netfilter) -> Result<bool, HostError> {
+/// The table of nftables.
+fn mirror(step: &NftTable) -> Result<bool, HostError> {
     let mut machine = System::new();
-    if machine.query(&Query::NftTable("inet", nft::table(&step.firewall)))?.status.success() {
+    if step.check(&machine)? == Check::Satisfied {
         return Ok(false);
     }
-    machine.run(&Command::new(Program::Nft, ["-f", "-"]).reading(nft::render(&step.firewall)))?;
-    Ok(true)
+    step.apply(&mut machine).map(|_| true)
 }

@@ -20,7 +20,7 @@ use crate::{
     gate::answers::Answers,
     host::{Act as _, FileState, LockError, System, Validator, places},
     model::{AccountName, Gid, Uid, desired::Log},
-    step::Netfilter,
+    step::{AnyStep, Netfilter},
 };
 use gates::{Gate, fill, lock};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
@@ -50,9 +50,14 @@ pub struct Agent {
 pub trait Duties {
     /// The agents that have a receipt.
     fn agents(&mut self) -> anyhow::Result<Vec<Agent>>;
-    /// Puts the rules of an agent in force where they are not, and answers how much had to be loaded. It does so while no
-    /// other command changes the machine; `quickly` is to be called with the rules of the receipt before all else.
-    fn load(&mut self, name: &AccountName, quickly: &mut dyn FnMut(&Netfilter)) -> anyhow::Result<usize>;
+    /// Calls `mend` with the steps of an agent's network that are in force, then, where the `whole` is to be looked at, puts
+    /// in force what is not; answers how much had to be loaded. Meanwhile no other command changes the machine.
+    fn load(
+        &mut self,
+        name: &AccountName,
+        whole: bool,
+        mend: &mut dyn FnMut(&[AnyStep]),
+    ) -> anyhow::Result<usize>;
     /// What is to be done once in a while, such as asking for published ranges again.
     fn refresh(&mut self) -> anyhow::Result<()>;
 }
@@ -71,9 +76,11 @@ struct Guarding {
 /// How often it looks where it is not told of changes: iptables-legacy tells nobody.
 const LOOK_SOON: Duration = Duration::from_secs(2);
 /// How often it looks otherwise: `ipset flush` tells nobody, but then everything is refused.
-const LOOK: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_mins(1);
 /// How often there is something to refresh.
-const REFRESH: Duration = Duration::from_secs(3600);
+const REFRESH: Duration = Duration::from_hours(1);
+/// So long after a change it looks at the whole: changes seldom come alone.
+const QUIET: Duration = Duration::from_millis(500);
 /// Where another tool and the guard undo each other's work, it waits so long between two repairs.
 const TRUCE: Duration = Duration::from_secs(1);
 /// So many repairs in ten seconds are such a fight.
@@ -122,15 +129,15 @@ impl<'a> Guard<'a> {
     pub fn run(mut self) -> anyhow::Result<()> {
         let mut watch = Watch::new()?;
         self.reload();
-        self.look("it was not in force when the guard started", Instant::now());
-        let (mut looked, mut refreshed, mut due) = (Instant::now(), Instant::now(), false);
-        let (look, refresh) = (jittered(LOOK), jittered(REFRESH));
+        self.look("it was not in force when the guard started", true, Instant::now());
+        let (mut next, mut refreshed) = (Instant::now() + LOOK, Instant::now());
+        let refresh = jittered(REFRESH);
         while !self.guarding.is_empty() {
             self.state.hears_changes = watch.hears_changes();
             self.write_state();
-            let look = if self.state.hears_changes { look } else { LOOK_SOON };
-            let pause = if due { Duration::from_millis(100) } else { look.saturating_sub(looked.elapsed()) };
-            let heard = watch.wait(pause.max(Duration::from_millis(1)))?;
+            let look = if self.state.hears_changes { jittered(LOOK) } else { LOOK_SOON };
+            next = next.min(Instant::now() + look);
+            let heard = watch.wait(next.saturating_duration_since(Instant::now()))?;
             let now = Instant::now();
             match heard.signal {
                 Some(Signal::End) => break,
@@ -139,9 +146,13 @@ impl<'a> Guard<'a> {
                 None => {}
             }
             watch.follow(self.guarding.keys());
-            if heard.rules || heard.receipts || due || looked.elapsed() >= look || heard.signal.is_some() {
-                looked = now;
-                due = !self.look("another tool changed it", now);
+            let whole = heard.receipts || heard.signal.is_some() || now >= next;
+            if heard.rules && !whole {
+                self.look("another tool changed it", false, now);
+                next = now + QUIET;
+            } else if whole {
+                let well = self.look("another tool changed it", true, now);
+                next = Instant::now() + if well { look } else { QUIET };
             }
             if refreshed.elapsed() >= refresh {
                 refreshed = now;
@@ -188,7 +199,7 @@ impl<'a> Guard<'a> {
     }
 
     /// Looks whether the rules are in force, and repairs what is not. Answers whether all is well.
-    fn look(&mut self, why: &str, heard: Instant) -> bool {
+    fn look(&mut self, why: &str, whole: bool, heard: Instant) -> bool {
         self.repairs.retain(|repair| repair.elapsed() < Duration::from_secs(10));
         if self.repairs.len() >= FIGHT && self.repairs.last().is_some_and(|last| last.elapsed() < TRUCE) {
             return false;
@@ -198,9 +209,9 @@ impl<'a> Guard<'a> {
             guarding.open_gate(&self.journal);
             let firewall = &guarding.agent.rules.firewall;
             let mut gap = None;
-            let result = self.duties.load(name, &mut |rules| {
-                if mend::mend(rules) > 0 {
-                    fill(&rules.firewall, &guarding.answers);
+            let result = self.duties.load(name, whole, &mut |steps| {
+                if mend::mend(steps) > 0 {
+                    fill(firewall, &guarding.answers);
                     gap = Some(heard.elapsed());
                 }
             });

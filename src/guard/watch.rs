@@ -49,7 +49,9 @@ impl Watch {
     /// Begins to listen. From now on the signals come here alone: threads are started after this.
     pub(super) fn new() -> io::Result<Self> {
         let mut set = SigSet::empty();
-        [Number::SIGTERM, Number::SIGINT, Number::SIGHUP].into_iter().for_each(|signal| set.add(signal));
+        for signal in [Number::SIGTERM, Number::SIGINT, Number::SIGHUP] {
+            set.add(signal);
+        }
         set.thread_block()?;
         let signals = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         let receipts = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
@@ -71,7 +73,9 @@ impl Watch {
 
     /// Follows the receipts of these agents as well.
     pub(super) fn follow<'a>(&self, agents: impl Iterator<Item = &'a AccountName>) {
-        agents.for_each(|name| self.follow_directory(places::state(name).as_str()));
+        for name in agents {
+            self.follow_directory(places::state(name).as_str());
+        }
     }
 
     /// A directory that is followed already is not followed twice.

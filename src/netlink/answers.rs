@@ -27,13 +27,12 @@ impl Sets {
         Ok(Self { socket: Socket::netfilter(0)?, table, buffer: vec![0; super::PIECE] })
     }
 
-    /// Adds answers to the sets of both belts. It is enough that one has the set: where a belt is not there it is not asked
-    /// by any packet, and where its set is missing it refuses.
+    /// Adds answers to the sets of both belts. The second belt may be missing; the first one may not.
     pub fn add(&mut self, answers: &[Answer]) -> io::Result<()> {
         let (first, second) = (self.add_to_ipset(answers), self.add_to_nft(answers));
-        match (first, second) {
-            (Err(error), Err(_)) => Err(error),
-            _ => Ok(()),
+        match second {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => first,
         }
     }
 

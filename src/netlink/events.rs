@@ -14,7 +14,7 @@ const DELETE_CHAIN: u16 = NEW_TABLE | 5;
 const NEW_RULE: u16 = NEW_TABLE | 6;
 const DELETE_RULE: u16 = NEW_TABLE | 8;
 const NEW_SET: u16 = NEW_TABLE | 9;
-const DELETE_SET: u16 = NEW_TABLE | 11;
+const DELETE_SET: u16 = NEW_TABLE | 0xb;
 
 /// Whether a change could have put an agent's rules out of force. Changes of answers, which the gate makes all the time,
 /// and of chains that no packet of an agent meets first, do not.

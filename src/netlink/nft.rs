@@ -9,8 +9,8 @@ use std::net::IpAddr;
 /// `NFNL_MSG_BATCH_BEGIN` and `NFNL_MSG_BATCH_END`.
 const BEGIN: u16 = 0x10;
 const END: u16 = 0x11;
-pub(super) const NEW_ELEMENTS: u16 = subsystem::NFTABLES << 8 | 12;
-pub(super) const DELETE_ELEMENTS: u16 = subsystem::NFTABLES << 8 | 14;
+pub(super) const NEW_ELEMENTS: u16 = subsystem::NFTABLES << 8 | 0xc;
+pub(super) const DELETE_ELEMENTS: u16 = subsystem::NFTABLES << 8 | 0xe;
 /// `NFPROTO_INET`.
 const INET: u8 = 1;
 const TABLE: u16 = 1;

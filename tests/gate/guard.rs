@@ -131,7 +131,9 @@ fn parsers_hold_no_privilege_and_come_back() {
             assert!(status.contains(line), "{line}: {status}");
         }
     }
-    first.iter().for_each(|pid| drop(crate::world::run(&["kill", "-KILL", &pid.to_string()])));
+    for pid in &first {
+        crate::world::run(&["kill", "-KILL", &pid.to_string()]);
+    }
     let again =
         until("both children again", || Some(parsers()).filter(|pids| pids.len() == 2 && *pids != first));
     assert_ne!(first, again);

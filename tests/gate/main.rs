@@ -6,7 +6,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stderr,
-    clippy::format_push_string,
     reason = "a test may panic and say why, and need not be fast"
 )]
 

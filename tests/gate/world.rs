@@ -120,7 +120,9 @@ impl Running {
         let lines = Arc::<Mutex<Vec<String>>>::default();
         let (to, from) = (lines.clone(), BufReader::new(child.stdout.take().unwrap()));
         thread::spawn(move || {
-            from.lines().map_while(Result::ok).for_each(|line| to.lock().unwrap().push(line))
+            for line in from.lines().map_while(Result::ok) {
+                to.lock().unwrap().push(line);
+            }
         });
         Self { child, lines }
     }
