@@ -30,6 +30,10 @@ const MOST_WAITING: usize = 512;
 /// The most datagrams that are taken from one socket before others have their turn.
 const MOST_AT_ONCE: usize = 64;
 
+/// How long it stays awake after each event: the keeper's answer, and that of a resolver of this machine, comes in less time
+/// than it takes to fall asleep and to be woken. Meanwhile the processor is anybody's who wants it.
+const LINGER: Duration = Duration::from_micros(60);
+
 const LINK: u64 = 0;
 const UDP: u64 = 1 << 32;
 const LISTENER: u64 = 2 << 32;
@@ -114,15 +118,26 @@ impl Server {
 
     /// Serves until the keeper is gone.
     pub(super) fn run(mut self) -> io::Result<()> {
-        let mut events = Vec::with_capacity(256);
+        let (mut events, mut active) = (Vec::with_capacity(256), Instant::now());
         loop {
             let busy = !self.by_subject.is_empty() || !self.clients.is_empty() || self.refusals.is_counting();
-            let pause = if busy { Duration::from_millis(50) } else { Duration::from_hours(1) };
+            let lingers = active.elapsed() < LINGER;
+            let pause = match (lingers, busy) {
+                (true, _) => Duration::ZERO,
+                (_, true) => Duration::from_millis(50),
+                _ => Duration::from_hours(1),
+            };
             let pause = rustix::time::Timespec::try_from(pause).map_err(|_| io::ErrorKind::InvalidInput)?;
             events.clear();
             match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&pause)) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(errno) => return Err(errno.into()),
+            }
+            if !events.is_empty() {
+                active = Instant::now();
+            } else if lingers {
+                rustix::thread::sched_yield();
+                continue;
             }
             let now = Instant::now();
             for event in &events {

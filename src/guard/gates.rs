@@ -7,7 +7,7 @@ use crate::{
         answers::Answers,
         keeper::{Keeper, Sockets, take_over},
     },
-    host::{Act, FileState, System, Validator},
+    host::{Act, FileState, System, Validator, places},
     model::{AccountName, Gid, Uid, desired::Firewall},
 };
 use rustix::process::{Pid, Signal, kill_process};
@@ -122,7 +122,10 @@ impl Shared {
             pause = if began.elapsed() >= SOON { PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
             thread::sleep(pause);
         }
-        save(name, &self.answers);
+        // Of an agent that was torn down nothing is left.
+        if fs::exists(places::state(name).join("receipt.json").as_str()).unwrap_or(false) {
+            save(name, &self.answers);
+        }
     }
 
     fn one_parser(

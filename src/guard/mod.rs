@@ -23,7 +23,7 @@ use crate::{
     step::{AnyStep, Netfilter},
 };
 use gates::{Gate, fill, lock};
-use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, open, stat};
 use std::{
     collections::BTreeMap,
     io,
@@ -95,7 +95,7 @@ pub struct Guard<'a> {
     state: State,
     written: Option<State>,
     repairs: Vec<Instant>,
-    _lock: OwnedFd,
+    _lock: LockFile,
 }
 
 impl<'a> Guard<'a> {
@@ -161,7 +161,6 @@ impl<'a> Guard<'a> {
                 }
             }
         }
-        let _ = std::fs::remove_file(path());
         Ok(())
     }
 
@@ -316,7 +315,7 @@ fn jittered(time: Duration) -> Duration {
 }
 
 /// One guard in each network namespace. The lock goes when its process does.
-fn take_lock() -> anyhow::Result<OwnedFd> {
+fn take_lock() -> anyhow::Result<LockFile> {
     match rustix::fs::mkdir(places::RUNTIME, Mode::from(0o755)) {
         Ok(()) => rustix::fs::chmod(places::RUNTIME, Mode::from(0o755))?,
         Err(rustix::io::Errno::EXIST) => {}
@@ -325,15 +324,38 @@ fn take_lock() -> anyhow::Result<OwnedFd> {
     let number: String = state::namespace().chars().filter(char::is_ascii_digit).collect();
     let path = format!("{}/guard-{number}.lock", places::RUNTIME);
     let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = open(path, flags, Mode::from(0o600))?;
     // One that was killed lets go of it when the programs that it was just starting have started.
     for _ in 0..20 {
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            return Ok(file);
+        let file = open(&path, flags, Mode::from(0o600))?;
+        let is_in_place = || -> Option<bool> {
+            let (ours, there) = (fstat(&file).ok()?, stat(&path).ok()?);
+            Some((ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino))
+        };
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() && is_in_place() == Some(true) {
+            return Ok(LockFile(path, file));
         }
         thread::sleep(Duration::from_millis(50));
     }
     anyhow::bail!("another guard runs already")
+}
+
+/// The lock of a guard. It goes with its file, so that a teardown leaves no trace.
+struct LockFile(String, #[expect(dead_code, reason = "holds the lock")] OwnedFd);
+
+impl Drop for LockFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+        let _ = std::fs::remove_file(path());
+        if !std::path::Path::new(places::STATE).exists() {
+            let _ = std::fs::remove_dir(places::RUNTIME);
+        }
+    }
+}
+
+/// Removes what a guard keeps of an agent that is torn down: its log, and what its gate answered.
+pub fn forget(name: &AccountName) {
+    crate::audit::file::remove(name);
+    let _ = std::fs::remove_file(crate::gate::answers::path(name).as_str());
 }
 
 /// Starts a guard in the background, where no service manager does.

@@ -1,6 +1,6 @@
 //! The guard keeps the rules in force, and nothing is open when it is gone.
 
-use crate::world::{GATE, UID, World, policy, until};
+use crate::world::{AGENT, GATE, UID, World, policy, until};
 use serde_json::json;
 use std::{fs, time::Duration};
 
@@ -148,4 +148,21 @@ fn parsers_hold_no_privilege_and_come_back() {
     until("the end", || world.guard.as_mut().unwrap().has_ended().then_some(()));
     assert_eq!(world.client(UID, &["ask", "api.example"])["failed"], json!("ECONNREFUSED"));
     assert_eq!(world.client(UID, &["connect", "203.0.113.2", "8000"])["verdict"], "ECONNREFUSED");
+}
+
+#[test]
+fn a_guard_ends_with_the_last_agent_and_leaves_nothing() {
+    let Some(mut world) = World::with(&policy(&["api.example"]), ZONE) else { return };
+    world.client(UID, &["ask", "api.example"]);
+    let runtime = format!("{}/run/agentuser", world.root_of_state());
+    let left = || {
+        let names = fs::read_dir(&runtime).into_iter().flatten().flatten();
+        names.map(|entry| entry.file_name().into_string().unwrap()).collect::<Vec<_>>()
+    };
+    until("the answers", || left().iter().any(|name| name.ends_with(".answers.json")).then_some(()));
+    let receipt = format!("{}/var/lib/agentuser/{AGENT}/receipt.json", world.root_of_state());
+    fs::remove_file(receipt).unwrap();
+    until("the end", || world.guard.as_mut().unwrap().has_ended().then_some(()));
+    assert!(left().iter().all(|name| !name.starts_with("guard")), "{:?}", left());
+    assert_eq!(world.client(UID, &["ask", "api.example"])["failed"], json!("ECONNREFUSED"));
 }
