@@ -148,7 +148,9 @@ impl Shared {
             lock(journal).name_refused(uid, why, count, name);
         };
         let mut between = || {
-            if saved.elapsed() >= Duration::from_millis(500) {
+            // The more there is to write, the less often.
+            let answers = u64::try_from(lock(&self.answers).len()).unwrap_or(u64::MAX);
+            if saved.elapsed() >= Duration::from_millis(answers.clamp(500, 10_000)) {
                 saved = Instant::now();
                 save(name, &self.answers);
             }

@@ -129,6 +129,7 @@ impl<'a> Guard<'a> {
     pub fn run(mut self) -> anyhow::Result<()> {
         let mut watch = Watch::new()?;
         self.reload();
+        watch.follow(self.guarding.keys());
         self.look("it was not in force when the guard started", true, Instant::now());
         let (mut next, mut refreshed) = (Instant::now() + LOOK, Instant::now());
         let refresh = jittered(REFRESH);

@@ -97,13 +97,10 @@ fn ten_thousand_refusals_in_a_second_cost_the_agent_little() {
             (logs == (at == 1)).then_some(())
         });
         std::thread::sleep(std::time::Duration::from_millis(1200));
-        times[at].push(world.client(UID, &["spray", "10000"])["seconds"].as_f64().unwrap());
+        times[at].push(world.client(UID, &["spray", "10000"])["cpu"].as_f64().unwrap());
     }
-    let middle = |times: &mut Vec<f64>| {
-        times.sort_by(f64::total_cmp);
-        times[times.len() / 2]
-    };
-    let [without, with] = times.each_mut().map(middle);
+    // The path is the agent's own time in the kernel; who reads the log has a processor of its own. The best of each: other programs of the machine only add.
+    let [without, with] = times.map(|times| times.into_iter().fold(f64::INFINITY, f64::min));
     eprintln!("10,000 refusals: {without:.4} s without a log, {with:.4} s with one");
     assert!(with - without <= 0.05, "{:.1} % of the second", (with - without) * 100.0);
 }
