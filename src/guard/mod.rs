@@ -7,6 +7,7 @@
 pub(crate) mod child;
 mod gates;
 mod mend;
+pub(crate) mod seal;
 mod state;
 mod watch;
 

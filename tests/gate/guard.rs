@@ -128,6 +128,7 @@ fn parsers_hold_no_privilege_and_come_back() {
             "CapEff:\t0000000000000000",
             "CapAmb:\t0000000000000000",
             "NoNewPrivs:\t1",
+            "Seccomp:\t2",
             "Groups:\t ",
         ] {
             assert!(status.contains(line), "{line}: {status}");
