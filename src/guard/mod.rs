@@ -6,6 +6,8 @@
 
 pub(crate) mod child;
 mod gates;
+mod guarding;
+mod lock_file;
 mod mend;
 pub(crate) mod seal;
 mod state;
@@ -18,17 +20,17 @@ use crate::{
         Act,
         journal::{Journal, Listening},
     },
-    gate::answers::Answers,
     host::{Act as _, FileState, LockError, System, Validator, places},
     model::{AccountName, Gid, Uid, desired::Log},
     step::{AnyStep, Netfilter},
 };
-use gates::{Gate, fill, lock};
-use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, open, stat};
+use gates::{fill, lock};
+use guarding::Guarding;
+use lock_file::LockFile;
 use std::{
     collections::BTreeMap,
     io,
-    os::{fd::OwnedFd, unix::process::CommandExt},
+    os::unix::process::CommandExt,
     process::{Command, Stdio},
     sync::{Arc, Mutex},
     thread,
@@ -63,17 +65,6 @@ pub trait Duties {
     fn refresh(&mut self) -> anyhow::Result<()>;
 }
 
-/// An agent that is guarded.
-struct Guarding {
-    agent: Agent,
-    answers: Arc<Mutex<Answers>>,
-    gate: Option<Gate>,
-    /// Why the rules could not be put in force.
-    fault: Option<String>,
-    /// Why the gate could not be opened.
-    closed: Option<String>,
-}
-
 /// How often it looks where it is not told of changes: iptables-legacy tells nobody.
 const LOOK_SOON: Duration = Duration::from_secs(2);
 /// How often it looks otherwise: `ipset flush` tells nobody, but then everything is refused.
@@ -102,7 +93,7 @@ pub struct Guard<'a> {
 impl<'a> Guard<'a> {
     /// Takes the guard of this network namespace.
     pub fn new(duties: &'a mut dyn Duties) -> anyhow::Result<Self> {
-        let lock = take_lock()?;
+        let lock = LockFile::take()?;
         let state = State {
             pid: i32::try_from(std::process::id())?,
             namespace: state::namespace(),
@@ -178,10 +169,7 @@ impl<'a> Guard<'a> {
         for agent in agents {
             let name = agent.name.clone();
             let old = self.guarding.remove(&name);
-            let mut guarding = old.unwrap_or_else(|| {
-                let answers = Arc::new(Mutex::new(gates::remembered(&name)));
-                Guarding { agent: agent.clone(), answers, gate: None, fault: None, closed: None }
-            });
+            let mut guarding = old.unwrap_or_else(|| Guarding::new(agent.clone()));
             fill(&agent.rules.firewall, &guarding.answers);
             guarding.take(agent, &self.journal);
             if guarding.agent.rules.firewall.log != Log::None {
@@ -237,14 +225,7 @@ impl<'a> Guard<'a> {
 
     fn write_state(&mut self) {
         self.state.lost_lines = lock(&self.journal).lost();
-        self.state.agents = (self.guarding.iter())
-            .map(|(name, guarding)| Guarded {
-                name: name.to_string(),
-                gate: guarding.gate.as_ref().map(Gate::port),
-                restarts: guarding.gate.as_ref().map_or(0, Gate::restarts),
-                fault: guarding.fault(),
-            })
-            .collect();
+        self.state.agents = self.guarding.values().map(Guarding::state).collect();
         if self.written.as_ref() == Some(&self.state) {
             return;
         }
@@ -256,37 +237,6 @@ impl<'a> Guard<'a> {
         {
             self.written = Some(self.state.clone());
         }
-    }
-}
-
-impl Guarding {
-    /// Takes the policy of a receipt: the gate is opened, changed, moved to another port or closed.
-    fn take(&mut self, agent: Agent, journal: &Arc<Mutex<Journal>>) {
-        let changed = self.agent != agent;
-        self.agent = agent;
-        let Agent { name, rules: Netfilter { firewall, .. }, .. } = &self.agent;
-        if self.gate.as_ref().map(Gate::port) != firewall.gate {
-            self.gate = None;
-        }
-        match &self.gate {
-            Some(gate) if changed => gate.change(name, firewall),
-            Some(_) => {}
-            None => self.open_gate(journal),
-        }
-    }
-
-    /// Opens the gate that the policy wants, where it is not open.
-    fn open_gate(&mut self, journal: &Arc<Mutex<Journal>>) {
-        let Agent { name, rules: Netfilter { firewall, .. }, .. } = &self.agent;
-        let Some(port) = firewall.gate.filter(|_| self.gate.is_none()) else { return };
-        let gate = Gate::open(name, firewall, port, self.answers.clone(), journal.clone());
-        self.closed = gate.as_ref().err().map(|error| format!("DNS gate at port {port}: {error}"));
-        self.gate = gate.ok();
-    }
-
-    fn fault(&self) -> Option<String> {
-        let of_gate = || self.closed.clone().or_else(|| self.gate.as_ref()?.fault());
-        self.fault.clone().or_else(of_gate)
     }
 }
 
@@ -314,44 +264,6 @@ fn jittered(time: Duration) -> Duration {
     use std::hash::{BuildHasher, RandomState};
     let share = RandomState::new().hash_one(0) % 256;
     time + time * u32::try_from(share).unwrap_or(0) / 1024
-}
-
-/// One guard in each network namespace. The lock goes when its process does.
-fn take_lock() -> anyhow::Result<LockFile> {
-    match rustix::fs::mkdir(places::RUNTIME, Mode::from(0o755)) {
-        Ok(()) => rustix::fs::chmod(places::RUNTIME, Mode::from(0o755))?,
-        Err(rustix::io::Errno::EXIST) => {}
-        Err(errno) => return Err(errno.into()),
-    }
-    let number: String = state::namespace().chars().filter(char::is_ascii_digit).collect();
-    let path = format!("{}/guard-{number}.lock", places::RUNTIME);
-    let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    // One that was killed lets go of it when the programs that it was just starting have started.
-    for _ in 0..20 {
-        let file = open(&path, flags, Mode::from(0o600))?;
-        let is_in_place = || -> Option<bool> {
-            let (ours, there) = (fstat(&file).ok()?, stat(&path).ok()?);
-            Some((ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino))
-        };
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() && is_in_place() == Some(true) {
-            return Ok(LockFile(path, file));
-        }
-        thread::sleep(Duration::from_millis(50));
-    }
-    anyhow::bail!("another guard runs already")
-}
-
-/// The lock of a guard. It goes with its file, so that a teardown leaves no trace.
-struct LockFile(String, #[expect(dead_code, reason = "holds the lock")] OwnedFd);
-
-impl Drop for LockFile {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-        let _ = std::fs::remove_file(path());
-        if !std::path::Path::new(places::STATE).exists() {
-            let _ = std::fs::remove_dir(places::RUNTIME);
-        }
-    }
 }
 
 /// Removes what a guard keeps of an agent that is torn down: its log, and what its gate answered.
