@@ -28,7 +28,7 @@ impl Guarding {
 
     /// Takes the policy of a receipt: the gate is opened, changed, moved to another port or closed.
     pub(super) fn take(&mut self, agent: Agent, journal: &Arc<Mutex<Journal>>) {
-        let changed = self.agent != agent;
+        let changed = self.agent.rules != agent.rules;
         self.agent = agent;
         let Agent { name, rules: Netfilter { firewall, .. }, .. } = &self.agent;
         if self.gate.as_ref().map(Gate::port) != firewall.gate {

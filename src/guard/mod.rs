@@ -47,6 +47,8 @@ pub struct Agent {
     pub rules: Netfilter,
     /// Who may read its log.
     pub human: Option<Uid>,
+    /// Whether all of its network is in force. While another command puts it in force, what was there before counts.
+    pub settled: bool,
 }
 
 /// What the guard has others do.
@@ -169,11 +171,15 @@ impl<'a> Guard<'a> {
         for agent in agents {
             let name = agent.name.clone();
             let old = self.guarding.remove(&name);
+            let agent = match &old {
+                Some(old) if !agent.settled => old.agent.clone(),
+                _ => agent,
+            };
             let mut guarding = old.unwrap_or_else(|| Guarding::new(agent.clone()));
             fill(&agent.rules.firewall, &guarding.answers);
             guarding.take(agent, &self.journal);
             if guarding.agent.rules.firewall.log != Log::None {
-                let Agent { name, rules, human } = &guarding.agent;
+                let Agent { name, rules, human, .. } = &guarding.agent;
                 if let Err(error) = journal.add(name, &rules.firewall, *human, guarding.answers.clone()) {
                     complain(&format!("audit log of {name}: {error}"));
                 }
