@@ -11,14 +11,19 @@
 //!
 //! `policy`, `model`, `formats` and `plan` are pure: text and values in, values out.
 
+pub mod audit;
 #[cfg(target_os = "linux")]
 pub mod cli;
 pub mod engine;
 pub mod formats;
+pub mod gate;
+#[cfg(target_os = "linux")]
+pub mod guard;
 pub mod host;
 #[cfg(target_os = "linux")]
 pub mod launch;
 pub mod model;
+pub mod netlink;
 pub mod plan;
 pub mod policy;
 pub mod share;

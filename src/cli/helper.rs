@@ -1,6 +1,6 @@
 //! What sudoers lets the human call as root without a password, with fixed arguments, and what the service manager calls.
 
-use super::{Failure, invoker, situation, situation::Situation, status};
+use super::{Failure, guard, invoker, situation, situation::Situation, status};
 use crate::{
     engine::{Scope, ensure},
     host::{Act, FileState, Lock, Observe, System, Validator, places},
@@ -52,13 +52,21 @@ fn tell(name: &AccountName) -> Result<ExitCode, Failure> {
 }
 
 fn load(names: &[AccountName]) -> Result<ExitCode, Failure> {
-    let _lock = Lock::take(Duration::from_secs(30), || {})?;
+    let lock = Lock::take(Duration::from_secs(30), || {})?;
     let mut machine = System::new();
     for name in names {
-        ensure(&Scope::Agent(name.clone()), &mut machine)?;
-        stamp(name, &mut machine)?;
+        load_locked(&Scope::Agent(name.clone()), name, &mut machine)?;
     }
+    drop(lock);
+    guard::start_where_needed()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Puts the saved rules of an agent in force, and answers how much had to be loaded. Whoever calls it holds the lock.
+pub(crate) fn load_locked(scope: &Scope, name: &AccountName, machine: &mut System) -> Result<usize, Failure> {
+    let loaded = ensure(scope, machine)?;
+    stamp(name, machine)?;
+    Ok(loaded)
 }
 
 /// Leaves word that the rules are in force in this boot and this network namespace, and what a launch needs of the policy.

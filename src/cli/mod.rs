@@ -2,8 +2,10 @@
 
 mod ask;
 mod failure;
+mod guard;
 mod helper;
 mod invoker;
+mod net_log;
 mod printer;
 mod run;
 mod setup;
@@ -87,9 +89,22 @@ enum Command {
     /// For sudo and the service manager to call
     #[command(hide = true, subcommand)]
     Helper(helper::Command),
+    /// The service that keeps the network policy in force
+    #[command(hide = true)]
+    Guard(guard::Arguments),
+    /// The network of the agent
+    #[command(subcommand)]
+    Net(Net),
     /// For agentuser itself to call
     #[command(hide = true)]
     Worker,
+}
+
+/// What `net` does.
+#[derive(Subcommand, Debug)]
+enum Net {
+    /// What was refused, and what to type about it
+    Log(net_log::Arguments),
 }
 
 /// Reads the command line and does what it says.
@@ -145,6 +160,8 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
             printer::document(&text)
         }
         Command::Helper(command) => helper::helper(&command),
+        Command::Guard(arguments) => guard::guard(&arguments),
+        Command::Net(Net::Log(arguments)) => net_log::log(&global, &arguments),
         Command::Worker => {
             crate::host::worker::main().map_err(Failure::new)?;
             Ok(ExitCode::SUCCESS)

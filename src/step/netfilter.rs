@@ -47,7 +47,7 @@ impl Netfilter {
     }
 
     /// Whether our jumps are all there, once, in order, with no foreign rule before the last of them.
-    fn jumps_hold(&self, output: &[String]) -> bool {
+    pub(crate) fn jumps_hold(&self, output: &[String]) -> bool {
         let jumps = self.our_jumps(output);
         let order: Vec<_> = jumps.iter().map(|(_, which)| *which).collect();
         let last = jumps.last().map_or(0, |(at, _)| *at);

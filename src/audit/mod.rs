@@ -1,0 +1,35 @@
+//! The audit log: what was refused to an agent, and on request each new flow, as lines of JSON that its human reads and the
+//! agent can neither read nor change.
+//!
+//! ```text
+//! rules -- NFLOG group --> listener: no privilege, reads packets -- who, where to, how often --> journal: root, finds the
+//! DNS gate -- refused names ---------------------------------------------------------------->    process, writes
+//! ```
+
+mod record;
+pub mod tally;
+pub mod view;
+
+#[cfg(target_os = "linux")]
+pub mod file;
+#[cfg(target_os = "linux")]
+pub mod journal;
+#[cfg(target_os = "linux")]
+pub mod listener;
+#[cfg(target_os = "linux")]
+mod process;
+
+pub use record::{Act, Denial, Record, parse, since};
+
+use crate::{
+    host::places,
+    model::{AbsPath, AccountName},
+};
+
+/// Where the logs are.
+pub const DIRECTORY: &str = "/var/log/agentuser";
+
+/// The log of an agent.
+pub fn path(agent: &AccountName) -> AbsPath {
+    places::fixed(DIRECTORY).join(&format!("{agent}.jsonl"))
+}

@@ -1,0 +1,111 @@
+//! `guard`: the service, and its children without privilege.
+
+use super::{Failure, helper, invoker, situation};
+use crate::{
+    audit,
+    engine::{Receipt, Scope, State},
+    gate,
+    guard::{Agent, Duties, Guard},
+    host::{Lock, Observe, System},
+    model::{AccountName, Uid, desired::Log},
+    policy::Policy,
+    step::AnyStep,
+};
+use clap::{Args, ValueEnum};
+use std::{process::ExitCode, time::Duration};
+
+/// What the guard's own children are.
+#[derive(ValueEnum, Clone, Copy, Debug)]
+enum Role {
+    /// Reads DNS for a gate
+    ParseDns,
+    /// Reads packets for the audit logs
+    ReadPackets,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    /// For the guard itself to call
+    #[arg(hide = true)]
+    role: Option<Role>,
+}
+
+/// Guards until it is told to end.
+pub(crate) fn guard(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    match arguments.role {
+        Some(Role::ParseDns) => gate::parser::main()?,
+        Some(Role::ReadPackets) => audit::listener::main()?,
+        None if !invoker::is_root() => {
+            return Err(Failure::usage("the guard is root's").hint("sudo systemctl start agentuser"));
+        }
+        None => {
+            // It goes on when whoever started it has ended; one that a service manager started leads a session already.
+            let _ = rustix::process::setsid();
+            Guard::new(&mut Work).and_then(Guard::run).map_err(Failure::new)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the guard has done by the rest of the program.
+struct Work;
+
+impl Duties for Work {
+    fn agents(&mut self) -> anyhow::Result<Vec<Agent>> {
+        let machine = System::new();
+        // Without a policy nobody but root reads the logs.
+        let policy = invoker::policy().ok().flatten().map(|(_, policy)| policy);
+        let mut agents = Vec::new();
+        for name in situation::agents_set_up(&machine).map_err(|failure| failure.error)? {
+            let receipt = Receipt::load(&Scope::Agent(name.clone()), &machine)?;
+            let rules = receipt.entries.into_iter().find_map(|entry| match entry.step {
+                AnyStep::Netfilter(step) => Some(step),
+                _ => None,
+            });
+            let human = policy.as_ref().and_then(|policy| human(policy, &name, &machine));
+            agents.extend(rules.map(|rules| Agent { name, rules, human }));
+        }
+        Ok(agents)
+    }
+
+    fn load(
+        &mut self,
+        name: &AccountName,
+        whole: bool,
+        mend: &mut dyn FnMut(&[AnyStep]),
+    ) -> anyhow::Result<usize> {
+        // While another command changes the machine there is nothing to repair: it is asked again soon.
+        let _lock = Lock::take(Duration::from_millis(200), || {})?;
+        let (scope, mut machine) = (Scope::Agent(name.clone()), System::new());
+        let receipt = Receipt::load(&scope, &machine)?;
+        let in_force = receipt.entries.into_iter().filter(|entry| entry.state == State::Applied);
+        mend(&in_force.map(|entry| entry.step).collect::<Vec<_>>());
+        if !whole {
+            return Ok(0);
+        }
+        helper::load_locked(&scope, name, &mut machine).map_err(|failure| failure.error)
+    }
+
+    fn refresh(&mut self) -> anyhow::Result<()> {
+        // Static networks do not change by themselves, and names are the gate's.
+        Ok(())
+    }
+}
+
+/// Starts a guard where an agent needs one and no service manager does it.
+pub(crate) fn start_where_needed() -> Result<(), Failure> {
+    if std::path::Path::new("/run/systemd/system").exists() || crate::guard::state().is_some() {
+        return Ok(());
+    }
+    let agents = Work.agents().map_err(Failure::new)?;
+    let needs = |agent: &Agent| agent.rules.firewall.gate.is_some() || agent.rules.firewall.log != Log::None;
+    if agents.iter().any(needs) {
+        crate::guard::start()?;
+    }
+    Ok(())
+}
+
+fn human(policy: &Policy, name: &AccountName, machine: &System) -> Option<Uid> {
+    let human = &policy.agents.get(name)?.human;
+    machine.person(human.as_str()).ok().flatten().map(|person| person.uid)
+}

@@ -1,0 +1,22 @@
+//! The process that reads DNS: without privilege, with its listening sockets and the way to the keeper.
+
+use super::{Order, server::Server};
+use crate::guard::child::{Given, receive};
+use std::{
+    io,
+    net::{TcpListener, UdpSocket},
+};
+
+/// The role's name on the command line.
+pub(crate) const ROLE: &str = "parse-dns";
+
+/// Serves until the keeper is gone. The first half of the descriptors it is given are UDP sockets, the other half listen.
+pub(crate) fn main() -> io::Result<()> {
+    let Given { order, link, mut descriptors } = receive::<Order>()?;
+    let listeners = descriptors.split_off(descriptors.len() / 2);
+    let udp: Vec<UdpSocket> = descriptors.into_iter().map(Into::into).collect();
+    let listeners: Vec<TcpListener> = listeners.into_iter().map(Into::into).collect();
+    udp.iter().try_for_each(|socket| socket.set_nonblocking(true))?;
+    listeners.iter().try_for_each(|listener| listener.set_nonblocking(true))?;
+    Server::new(order, link, udp, listeners)?.run()
+}

@@ -1,0 +1,198 @@
+//! A thread for each agent's gate: it keeps a parser running.
+
+use crate::{
+    audit::journal::Journal,
+    gate::{
+        self, Order,
+        answers::Answers,
+        keeper::{Keeper, Sockets, take_over},
+    },
+    host::{Act, FileState, System, Validator},
+    model::{AccountName, Gid, Uid, desired::Firewall},
+};
+use rustix::process::{Pid, Signal, kill_process};
+use std::{
+    fs,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+/// The pause before a parser that died is started again, at first; each time that it dies soon it is doubled.
+const PAUSE: Duration = Duration::from_millis(20);
+/// The longest such pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// A parser that lived so long died of something else.
+const SOON: Duration = Duration::from_secs(10);
+
+/// What the guard and the thread share.
+struct Shared {
+    order: Mutex<Order>,
+    answers: Arc<Mutex<Answers>>,
+    /// The parser's process, for as long as the thread has not waited for it.
+    parser: Mutex<Option<Pid>>,
+    end: AtomicBool,
+    changed: AtomicBool,
+    restarts: AtomicU64,
+    fault: Mutex<Option<String>>,
+}
+
+/// A gate that is kept running.
+pub(super) struct Gate {
+    port: u16,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Gate {
+    /// Opens the gate of an agent on a port.
+    pub(super) fn open(
+        name: &AccountName,
+        firewall: &Firewall,
+        port: u16,
+        answers: Arc<Mutex<Answers>>,
+        journal: Arc<Mutex<Journal>>,
+    ) -> std::io::Result<Self> {
+        let sockets = Sockets::bind(port)?;
+        let shared = Arc::new(Shared {
+            order: Mutex::new(order(name, firewall)),
+            answers,
+            parser: Mutex::default(),
+            end: AtomicBool::new(false),
+            changed: AtomicBool::new(false),
+            restarts: AtomicU64::new(0),
+            fault: Mutex::default(),
+        });
+        let (for_thread, name) = (shared.clone(), name.clone());
+        let thread = thread::Builder::new()
+            .name(format!("gate-{name}"))
+            .spawn(move || for_thread.keep(&name, &sockets, &journal))?;
+        Ok(Self { port, shared, thread: Some(thread) })
+    }
+
+    /// The port.
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// How often the parser had to be started again.
+    pub(super) fn restarts(&self) -> u64 {
+        self.shared.restarts.load(Ordering::Relaxed)
+    }
+
+    /// Why the parser does not run.
+    pub(super) fn fault(&self) -> Option<String> {
+        lock(&self.shared.fault).clone()
+    }
+
+    /// Takes a changed policy: what it still allows goes into its sets, and another parser answers from now on.
+    pub(super) fn change(&self, name: &AccountName, firewall: &Firewall) {
+        *lock(&self.shared.order) = order(name, firewall);
+        self.shared.changed.store(true, Ordering::Release);
+        self.shared.end_parser();
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.shared.end.store(true, Ordering::Release);
+        self.shared.end_parser();
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+impl Shared {
+    fn keep(&self, name: &AccountName, sockets: &Sockets, journal: &Mutex<Journal>) {
+        let mut pause = PAUSE;
+        while !self.end.load(Ordering::Acquire) {
+            let began = Instant::now();
+            let result = self.one_parser(name, sockets, journal);
+            *lock(&self.fault) = result.err().map(|error| format!("DNS gate: {error}"));
+            if self.end.load(Ordering::Acquire) {
+                break;
+            }
+            if self.changed.swap(false, Ordering::AcqRel) {
+                pause = PAUSE;
+                continue;
+            }
+            self.restarts.fetch_add(1, Ordering::Relaxed);
+            pause = if began.elapsed() >= SOON { PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+            thread::sleep(pause);
+        }
+        save(name, &self.answers);
+    }
+
+    fn one_parser(
+        &self,
+        name: &AccountName,
+        sockets: &Sockets,
+        journal: &Mutex<Journal>,
+    ) -> std::io::Result<()> {
+        let order = lock(&self.order).clone();
+        let mut keeper = Keeper::start(&order, sockets, self.answers.clone())?;
+        *lock(&self.parser) = i32::try_from(keeper.child.id()).ok().and_then(Pid::from_raw);
+        *lock(&self.fault) = None;
+        // The order may have changed, or the end come, before there was a parser to end.
+        if self.changed.load(Ordering::Acquire) || self.end.load(Ordering::Acquire) {
+            self.end_parser();
+        }
+        let uid = order.firewall.uid;
+        let mut saved = Instant::now();
+        let told = |why, count, name: &str| {
+            lock(journal).name_refused(uid, why, count, name);
+        };
+        let mut between = || {
+            if saved.elapsed() >= Duration::from_millis(500) {
+                saved = Instant::now();
+                save(name, &self.answers);
+            }
+        };
+        let result = keeper.serve_until_gone(&told, &mut between);
+        *lock(&self.parser) = None;
+        keeper.end();
+        result
+    }
+
+    fn end_parser(&self) {
+        if let Some(pid) = *lock(&self.parser) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+}
+
+fn order(name: &AccountName, firewall: &Firewall) -> Order {
+    Order { agent: name.to_string(), firewall: firewall.clone(), resolvers: "/etc/resolv.conf".into() }
+}
+
+/// What an agent's gate answered before the guard was started.
+pub(super) fn remembered(name: &AccountName) -> Answers {
+    let mut answers = fs::read(gate::answers::path(name).as_str())
+        .map(|bytes| Answers::from_json(&bytes))
+        .unwrap_or_default();
+    answers.forget_ended(super::state::now());
+    answers
+}
+
+/// Writes the answers down, where they changed.
+fn save(name: &AccountName, answers: &Mutex<Answers>) {
+    let Some(bytes) = lock(answers).changed_json(super::state::now()) else { return };
+    let file = FileState { bytes, mode: 0o600, uid: Uid(0), gid: Gid(0) };
+    // The next time is soon; a policy that changes before takes over a little less.
+    let _ = System::new().write(&gate::answers::path(name), &file, Validator::Nobody);
+}
+
+/// Puts what still lives into the sets, after these were made anew.
+pub(super) fn fill(firewall: &Firewall, answers: &Mutex<Answers>) {
+    if !firewall.names.is_empty() {
+        let living = lock(answers).clone();
+        // Sets that are not there yet are filled by the gate, with its next answers.
+        let _ = take_over(&living, firewall);
+    }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,62 @@
+//! The quick half of a repair: each table is read by one process and loaded by another, all tables side by side. The whole
+//! comparison, which looks at sets too and tells what failed, comes when it is quiet again.
+
+use crate::{
+    formats::iptables,
+    host::{Act, Command, HostError, Observe, Program, Query, System},
+    model::Family,
+    step::{AnyStep, Check, Netfilter, NftTable, Step},
+};
+use std::{fmt::Write, thread};
+
+/// Puts the tables of an agent in force that are not, and answers how many these were. What fails is left to the whole
+/// repair, which tells why.
+pub(super) fn mend(steps: &[AnyStep]) -> usize {
+    thread::scope(|scope| {
+        // All of them are started before the first is waited for.
+        let mut started = Vec::new();
+        for step in steps {
+            match step {
+                AnyStep::Netfilter(step) => {
+                    started.extend(step.families.iter().map(|family| scope.spawn(|| rules(step, *family))));
+                }
+                AnyStep::NftTable(step) => started.push(scope.spawn(|| mirror(step))),
+                _ => {}
+            }
+        }
+        let done = started.into_iter().map(thread::ScopedJoinHandle::join);
+        done.filter(|one| matches!(one, Ok(Ok(true)))).count()
+    })
+}
+
+/// The chains of one family, and the jumps to them in front of all else: one transaction.
+fn rules(step: &Netfilter, family: Family) -> Result<bool, HostError> {
+    let mut machine = System::new();
+    let output = machine.query(&Query::FilterTable(family))?;
+    let table = String::from_utf8_lossy(&output.stdout);
+    let (firewall, wanted) = (&step.firewall, iptables::render(&step.firewall, family));
+    let jumps_hold = step.jumps_hold(&iptables::output(&table));
+    if jumps_hold && iptables::parse(&table, firewall.uid) == iptables::parse(&wanted, firewall.uid) {
+        return Ok(false);
+    }
+    let mut jumps = String::new();
+    for (at, rule) in iptables::jumps(firewall).iter().enumerate().filter(|_| !jumps_hold) {
+        let _ = writeln!(jumps, "-I OUTPUT {} {rule}", at + 1);
+    }
+    let program = match family {
+        Family::V4 => Program::IptablesRestore,
+        Family::V6 => Program::Ip6tablesRestore,
+    };
+    let input = wanted.replacen("COMMIT\n", &format!("{jumps}COMMIT\n"), 1);
+    machine.run(&Command::new(program, ["--noflush", "--wait", "5"]).reading(input))?;
+    Ok(true)
+}
+
+/// The table of nftables.
+fn mirror(step: &NftTable) -> Result<bool, HostError> {
+    let mut machine = System::new();
+    if step.check(&machine)? == Check::Satisfied {
+        return Ok(false);
+    }
+    step.apply(&mut machine).map(|_| true)
+}

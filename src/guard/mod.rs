@@ -1,0 +1,353 @@
+//! The service that keeps the network policy of all agents in force: it repairs what other tools put out of force, opens the
+//! DNS gates and writes the audit logs.
+//!
+//! Nothing depends on it for "deny": when it is gone, names are no longer answered, addresses leave the sets one by one, and
+//! the rules stay. What it puts in force it takes from the receipts alone.
+
+pub(crate) mod child;
+mod gates;
+mod mend;
+mod state;
+mod watch;
+
+pub use state::{Guarded, Repair, State, path, state};
+
+use crate::{
+    audit::{
+        Act,
+        journal::{Journal, Listening},
+    },
+    gate::answers::Answers,
+    host::{Act as _, FileState, LockError, System, Validator, places},
+    model::{AccountName, Gid, Uid, desired::Log},
+    step::{AnyStep, Netfilter},
+};
+use gates::{Gate, fill, lock};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
+use std::{
+    collections::BTreeMap,
+    io,
+    os::{fd::OwnedFd, unix::process::CommandExt},
+    process::{Command, Stdio},
+    sync::{Arc, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
+use watch::{Signal, Watch};
+
+/// An agent, as its receipt has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agent {
+    /// Its name.
+    pub name: AccountName,
+    /// Its rules, with its policy.
+    pub rules: Netfilter,
+    /// Who may read its log.
+    pub human: Option<Uid>,
+}
+
+/// What the guard has others do.
+pub trait Duties {
+    /// The agents that have a receipt.
+    fn agents(&mut self) -> anyhow::Result<Vec<Agent>>;
+    /// Calls `mend` with the steps of an agent's network that are in force, then, where the `whole` is to be looked at, puts
+    /// in force what is not; answers how much had to be loaded. Meanwhile no other command changes the machine.
+    fn load(
+        &mut self,
+        name: &AccountName,
+        whole: bool,
+        mend: &mut dyn FnMut(&[AnyStep]),
+    ) -> anyhow::Result<usize>;
+    /// What is to be done once in a while, such as asking for published ranges again.
+    fn refresh(&mut self) -> anyhow::Result<()>;
+}
+
+/// An agent that is guarded.
+struct Guarding {
+    agent: Agent,
+    answers: Arc<Mutex<Answers>>,
+    gate: Option<Gate>,
+    /// Why the rules could not be put in force.
+    fault: Option<String>,
+    /// Why the gate could not be opened.
+    closed: Option<String>,
+}
+
+/// How often it looks where it is not told of changes: iptables-legacy tells nobody.
+const LOOK_SOON: Duration = Duration::from_secs(2);
+/// How often it looks otherwise: `ipset flush` tells nobody, but then everything is refused.
+const LOOK: Duration = Duration::from_mins(1);
+/// How often there is something to refresh.
+const REFRESH: Duration = Duration::from_hours(1);
+/// So long after a change it looks at the whole: changes seldom come alone.
+const QUIET: Duration = Duration::from_millis(500);
+/// Where another tool and the guard undo each other's work, it waits so long between two repairs.
+const TRUCE: Duration = Duration::from_secs(1);
+/// So many repairs in ten seconds are such a fight.
+const FIGHT: usize = 10;
+
+/// The guard of a network namespace.
+pub struct Guard<'a> {
+    duties: &'a mut dyn Duties,
+    guarding: BTreeMap<AccountName, Guarding>,
+    journal: Arc<Mutex<Journal>>,
+    listening: bool,
+    state: State,
+    written: Option<State>,
+    repairs: Vec<Instant>,
+    _lock: OwnedFd,
+}
+
+impl<'a> Guard<'a> {
+    /// Takes the guard of this network namespace.
+    pub fn new(duties: &'a mut dyn Duties) -> anyhow::Result<Self> {
+        let lock = take_lock()?;
+        let state = State {
+            pid: i32::try_from(std::process::id())?,
+            namespace: state::namespace(),
+            since: state::now(),
+            agents: vec![],
+            hears_changes: true,
+            last_repair: None,
+            repairs: 0,
+            lost_lines: 0,
+        };
+        let journal = Arc::default();
+        Ok(Self {
+            duties,
+            guarding: BTreeMap::new(),
+            journal,
+            listening: false,
+            state,
+            written: None,
+            repairs: Vec::new(),
+            _lock: lock,
+        })
+    }
+
+    /// Guards until it is told to end, or until no agent is left.
+    pub fn run(mut self) -> anyhow::Result<()> {
+        let mut watch = Watch::new()?;
+        self.reload();
+        self.look("it was not in force when the guard started", true, Instant::now());
+        let (mut next, mut refreshed) = (Instant::now() + LOOK, Instant::now());
+        let refresh = jittered(REFRESH);
+        while !self.guarding.is_empty() {
+            self.state.hears_changes = watch.hears_changes();
+            self.write_state();
+            let look = if self.state.hears_changes { jittered(LOOK) } else { LOOK_SOON };
+            next = next.min(Instant::now() + look);
+            let heard = watch.wait(next.saturating_duration_since(Instant::now()))?;
+            let now = Instant::now();
+            match heard.signal {
+                Some(Signal::End) => break,
+                Some(Signal::Reload) => self.reload(),
+                None if heard.receipts => self.reload(),
+                None => {}
+            }
+            watch.follow(self.guarding.keys());
+            let whole = heard.receipts || heard.signal.is_some() || now >= next;
+            if heard.rules && !whole {
+                self.look("another tool changed it", false, now);
+                next = now + QUIET;
+            } else if whole {
+                let well = self.look("another tool changed it", true, now);
+                next = Instant::now() + if well { look } else { QUIET };
+            }
+            if refreshed.elapsed() >= refresh {
+                refreshed = now;
+                if let Err(error) = self.duties.refresh() {
+                    complain(&format!("refresh: {error:#}"));
+                }
+            }
+        }
+        let _ = std::fs::remove_file(path());
+        Ok(())
+    }
+
+    /// Takes the receipts as they are now.
+    fn reload(&mut self) {
+        let agents = match self.duties.agents() {
+            Ok(agents) => agents,
+            // A receipt that can't be read is one that is just being replaced, or a broken one: the old policy stays.
+            Err(error) => return complain(&format!("receipts: {error:#}")),
+        };
+        self.guarding.retain(|name, _| agents.iter().any(|agent| agent.name == *name));
+        let mut journal = Journal::default();
+        for agent in agents {
+            let name = agent.name.clone();
+            let old = self.guarding.remove(&name);
+            let mut guarding = old.unwrap_or_else(|| {
+                let answers = Arc::new(Mutex::new(gates::remembered(&name)));
+                Guarding { agent: agent.clone(), answers, gate: None, fault: None, closed: None }
+            });
+            fill(&agent.rules.firewall, &guarding.answers);
+            guarding.take(agent, &self.journal);
+            if guarding.agent.rules.firewall.log != Log::None {
+                let Agent { name, rules, human } = &guarding.agent;
+                if let Err(error) = journal.add(name, &rules.firewall, *human, guarding.answers.clone()) {
+                    complain(&format!("audit log of {name}: {error}"));
+                }
+            }
+            self.guarding.insert(name, guarding);
+        }
+        let logs = !journal.is_empty();
+        lock(&self.journal).take_over(journal);
+        if logs && !self.listening {
+            self.listening = listen(self.journal.clone());
+        }
+    }
+
+    /// Looks whether the rules are in force, and repairs what is not. Answers whether all is well.
+    fn look(&mut self, why: &str, whole: bool, heard: Instant) -> bool {
+        self.repairs.retain(|repair| repair.elapsed() < Duration::from_secs(10));
+        if self.repairs.len() >= FIGHT && self.repairs.last().is_some_and(|last| last.elapsed() < TRUCE) {
+            return false;
+        }
+        let mut well = true;
+        for (name, guarding) in &mut self.guarding {
+            guarding.open_gate(&self.journal);
+            let firewall = &guarding.agent.rules.firewall;
+            let mut gap = None;
+            let result = self.duties.load(name, whole, &mut |steps| {
+                if mend::mend(steps) > 0 {
+                    fill(firewall, &guarding.answers);
+                    gap = Some(heard.elapsed());
+                }
+            });
+            if matches!(result, Ok(1..)) {
+                fill(firewall, &guarding.answers);
+                gap = gap.or_else(|| Some(heard.elapsed()));
+            }
+            if let Some(gap) = gap {
+                let gap_ms = u64::try_from(gap.as_millis()).unwrap_or(u64::MAX);
+                self.repairs.push(Instant::now());
+                self.state.repairs += 1;
+                self.state.last_repair = Some(Repair { agent: name.to_string(), at: state::now(), gap_ms });
+                let text = format!("{why}; in force again after {gap_ms} ms");
+                lock(&self.journal).note(firewall.uid, Act::Repair, text);
+            }
+            well &= result.is_ok();
+            let fault = result.err().filter(|error| !error.is::<LockError>());
+            guarding.fault = fault.map(|error| format!("{error:#}"));
+        }
+        well
+    }
+
+    fn write_state(&mut self) {
+        self.state.lost_lines = lock(&self.journal).lost();
+        self.state.agents = (self.guarding.iter())
+            .map(|(name, guarding)| Guarded {
+                name: name.to_string(),
+                gate: guarding.gate.as_ref().map(Gate::port),
+                restarts: guarding.gate.as_ref().map_or(0, Gate::restarts),
+                fault: guarding.fault(),
+            })
+            .collect();
+        if self.written.as_ref() == Some(&self.state) {
+            return;
+        }
+        let Ok(bytes) = serde_json::to_vec_pretty(&self.state) else { return };
+        let file = FileState { bytes, mode: 0o644, uid: Uid(0), gid: Gid(0) };
+        if System::new()
+            .write(&places::fixed(places::RUNTIME).join("guard.json"), &file, Validator::Nobody)
+            .is_ok()
+        {
+            self.written = Some(self.state.clone());
+        }
+    }
+}
+
+impl Guarding {
+    /// Takes the policy of a receipt: the gate is opened, changed, moved to another port or closed.
+    fn take(&mut self, agent: Agent, journal: &Arc<Mutex<Journal>>) {
+        let changed = self.agent != agent;
+        self.agent = agent;
+        let Agent { name, rules: Netfilter { firewall, .. }, .. } = &self.agent;
+        if self.gate.as_ref().map(Gate::port) != firewall.gate {
+            self.gate = None;
+        }
+        match &self.gate {
+            Some(gate) if changed => gate.change(name, firewall),
+            Some(_) => {}
+            None => self.open_gate(journal),
+        }
+    }
+
+    /// Opens the gate that the policy wants, where it is not open.
+    fn open_gate(&mut self, journal: &Arc<Mutex<Journal>>) {
+        let Agent { name, rules: Netfilter { firewall, .. }, .. } = &self.agent;
+        let Some(port) = firewall.gate.filter(|_| self.gate.is_none()) else { return };
+        let gate = Gate::open(name, firewall, port, self.answers.clone(), journal.clone());
+        self.closed = gate.as_ref().err().map(|error| format!("DNS gate at port {port}: {error}"));
+        self.gate = gate.ok();
+    }
+
+    fn fault(&self) -> Option<String> {
+        let of_gate = || self.closed.clone().or_else(|| self.gate.as_ref()?.fault());
+        self.fault.clone().or_else(of_gate)
+    }
+}
+
+/// Reads packets in a thread of its own, for good.
+fn listen(journal: Arc<Mutex<Journal>>) -> bool {
+    let work = move || {
+        loop {
+            if let Err(error) = Listening::start().and_then(|mut listening| listening.run(&journal)) {
+                complain(&format!("audit log: {error}"));
+            }
+            thread::sleep(Duration::from_millis(500));
+        }
+    };
+    thread::Builder::new().name("audit".into()).spawn(work).is_ok()
+}
+
+/// Says on standard error what no command is there to tell of.
+fn complain(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(io::stderr(), "agentuser guard: {}", crate::model::harmless(text));
+}
+
+/// A time that differs a little each time, so that machines that were started together do not ask together.
+fn jittered(time: Duration) -> Duration {
+    use std::hash::{BuildHasher, RandomState};
+    let share = RandomState::new().hash_one(0) % 256;
+    time + time * u32::try_from(share).unwrap_or(0) / 1024
+}
+
+/// One guard in each network namespace. The lock goes when its process does.
+fn take_lock() -> anyhow::Result<OwnedFd> {
+    match rustix::fs::mkdir(places::RUNTIME, Mode::from(0o755)) {
+        Ok(()) => rustix::fs::chmod(places::RUNTIME, Mode::from(0o755))?,
+        Err(rustix::io::Errno::EXIST) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    let number: String = state::namespace().chars().filter(char::is_ascii_digit).collect();
+    let path = format!("{}/guard-{number}.lock", places::RUNTIME);
+    let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = open(path, flags, Mode::from(0o600))?;
+    // One that was killed lets go of it when the programs that it was just starting have started.
+    for _ in 0..20 {
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            return Ok(file);
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    anyhow::bail!("another guard runs already")
+}
+
+/// Starts a guard in the background, where no service manager does.
+pub fn start() -> io::Result<()> {
+    Command::new("/proc/self/exe")
+        .arg("guard")
+        .env_clear()
+        .env("PATH", crate::host::SYSTEM_PATH)
+        .env("LC_ALL", "C")
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .map(drop)
+}

@@ -1,0 +1,148 @@
+//! What the guard waits for: signals, changed receipts, changed rules.
+
+use crate::{
+    host::places,
+    model::AccountName,
+    netlink::{PIECE, Socket, events, message::messages},
+};
+use nix::sys::{
+    signal::{SigSet, Signal as Number},
+    signalfd::{SfdFlags, SignalFd},
+};
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    fs::inotify,
+    io::Errno,
+    time::Timespec,
+};
+use std::{io, mem::MaybeUninit, os::fd::OwnedFd, time::Duration};
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Signal {
+    /// To end.
+    End,
+    /// To read all anew.
+    Reload,
+}
+
+/// What happened.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    /// A signal came.
+    pub(super) signal: Option<Signal>,
+    /// Receipts may have changed.
+    pub(super) receipts: bool,
+    /// Rules may have changed.
+    pub(super) rules: bool,
+}
+
+/// Where it is heard of.
+pub(super) struct Watch {
+    signals: SignalFd,
+    receipts: OwnedFd,
+    rules: Option<Socket>,
+    buffer: Vec<u8>,
+}
+
+impl Watch {
+    /// Begins to listen. From now on the signals come here alone: threads are started after this.
+    pub(super) fn new() -> io::Result<Self> {
+        let mut set = SigSet::empty();
+        for signal in [Number::SIGTERM, Number::SIGINT, Number::SIGHUP] {
+            set.add(signal);
+        }
+        set.thread_block()?;
+        let signals = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        let receipts = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
+        let rules = Socket::netfilter(events::GROUP).ok();
+        if let Some(rules) = &rules {
+            rules.set_room(8 * 1024 * 1024)?;
+        }
+        let watch = Self { signals, receipts, rules, buffer: vec![0; PIECE] };
+        watch.follow_directory(places::STATE);
+        Ok(watch)
+    }
+
+    /// Whether the kernel tells of all changes of rules.
+    pub(super) fn hears_changes(&self) -> bool {
+        let legacy = ["/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"];
+        let uses_legacy = |path| std::fs::read_to_string(path).is_ok_and(|names| names.contains("filter"));
+        self.rules.is_some() && !legacy.into_iter().any(uses_legacy)
+    }
+
+    /// Follows the receipts of these agents as well.
+    pub(super) fn follow<'a>(&self, agents: impl Iterator<Item = &'a AccountName>) {
+        for name in agents {
+            self.follow_directory(places::state(name).as_str());
+        }
+    }
+
+    /// A directory that is followed already is not followed twice.
+    fn follow_directory(&self, path: &str) {
+        let flags = inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::CREATE | inotify::WatchFlags::DELETE;
+        let _ = inotify::add_watch(&self.receipts, path, flags | inotify::WatchFlags::ONLYDIR);
+    }
+
+    /// Waits at most this long.
+    pub(super) fn wait(&mut self, patience: Duration) -> io::Result<Heard> {
+        let mut fds =
+            vec![PollFd::new(&self.signals, PollFlags::IN), PollFd::new(&self.receipts, PollFlags::IN)];
+        fds.extend(self.rules.as_ref().map(|rules| PollFd::new(rules, PollFlags::IN)));
+        let patience = Timespec::try_from(patience).map_err(|_| io::ErrorKind::InvalidInput)?;
+        match poll(&mut fds, Some(&patience)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let ready: Vec<_> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        let mut heard = Heard::default();
+        if ready[0] {
+            heard.signal = self.read_signals();
+        }
+        if ready[1] {
+            heard.receipts = self.read_receipts();
+        }
+        if ready.get(2) == Some(&true) {
+            heard.rules = self.read_rules();
+        }
+        Ok(heard)
+    }
+
+    fn read_signals(&self) -> Option<Signal> {
+        let mut found = None;
+        while let Ok(Some(info)) = self.signals.read_signal() {
+            let reload = i32::try_from(info.ssi_signo) == Ok(Number::SIGHUP as i32);
+            if found != Some(Signal::End) {
+                found = Some(if reload { Signal::Reload } else { Signal::End });
+            }
+        }
+        found
+    }
+
+    /// Whether one of the events is about a receipt, or about a directory of an agent.
+    fn read_receipts(&self) -> bool {
+        let mut space = [MaybeUninit::uninit(); 4096];
+        let mut reader = inotify::Reader::new(&self.receipts, &mut space);
+        let mut found = false;
+        while let Ok(event) = reader.next() {
+            let name = event.file_name().map(|name| name.to_bytes().to_owned()).unwrap_or_default();
+            let is_directory = event.events().contains(inotify::ReadFlags::ISDIR);
+            found |= is_directory || name == b"receipt.json";
+        }
+        found
+    }
+
+    /// Whether one of the changes could concern an agent's rules.
+    fn read_rules(&mut self) -> bool {
+        let Some(rules) = &self.rules else { return false };
+        let mut found = false;
+        while matches!(rules.wait(Duration::ZERO), Ok(true)) {
+            match rules.read(&mut self.buffer) {
+                Ok(piece) => found |= messages(piece).any(|message| events::concerns_agents(&message)),
+                // More changes than there was room for: one of them may have been.
+                Err(_) => found = true,
+            }
+        }
+        found
+    }
+}

@@ -1,0 +1,68 @@
+//! Adding addresses to sets of an nftables table (`nf_tables.h`).
+
+use super::{
+    message::{ACK, Batch, CREATE},
+    nfgenmsg, subsystem,
+};
+use std::net::IpAddr;
+
+/// `NFNL_MSG_BATCH_BEGIN` and `NFNL_MSG_BATCH_END`.
+const BEGIN: u16 = 0x10;
+const END: u16 = 0x11;
+pub(super) const NEW_ELEMENTS: u16 = subsystem::NFTABLES << 8 | 0xc;
+pub(super) const DELETE_ELEMENTS: u16 = subsystem::NFTABLES << 8 | 0xe;
+/// `NFPROTO_INET`.
+const INET: u8 = 1;
+const TABLE: u16 = 1;
+pub(super) const SET: u16 = 2;
+const ELEMENTS: u16 = 3;
+const ELEMENT: u16 = 1;
+const KEY: u16 = 1;
+const TIMEOUT: u16 = 4;
+const VALUE: u16 = 1;
+
+/// An address for a set, and for how many seconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Element<'a> {
+    /// The table of family `inet`.
+    pub table: &'a str,
+    /// The set.
+    pub set: &'a str,
+    /// The address.
+    pub address: IpAddr,
+    /// Seconds that it stays.
+    pub seconds: u32,
+}
+
+/// One transaction that puts addresses into their sets.
+///
+/// Kernels before 6.12 leave the time of an element as it was when it is added again. So it is added, deleted (which can't
+/// fail now) and added anew; packets see either the state before the transaction or the one after it.
+pub fn add(elements: &[Element<'_>]) -> Batch {
+    let mut batch = Batch::default();
+    batch.message(BEGIN, 0, &nfgenmsg(0, subsystem::NFTABLES));
+    for element in elements {
+        write(&mut batch, NEW_ELEMENTS, CREATE, element, true);
+        write(&mut batch, DELETE_ELEMENTS, 0, element, false);
+        write(&mut batch, NEW_ELEMENTS, CREATE, element, true);
+    }
+    batch.message(END, 0, &nfgenmsg(0, subsystem::NFTABLES));
+    batch
+}
+
+fn write(batch: &mut Batch, kind: u16, flags: u16, element: &Element<'_>, timed: bool) {
+    batch.message(kind, ACK | flags, &nfgenmsg(INET, 0)).text(TABLE, element.table).text(SET, element.set);
+    batch.nested(ELEMENTS, |list| {
+        list.nested(ELEMENT, |one| {
+            one.nested(KEY, |key| {
+                match element.address {
+                    IpAddr::V4(v4) => key.attribute(VALUE, &v4.octets()),
+                    IpAddr::V6(v6) => key.attribute(VALUE, &v6.octets()),
+                };
+            });
+            if timed {
+                one.attribute(TIMEOUT, &(u64::from(element.seconds) * 1000).to_be_bytes());
+            }
+        });
+    });
+}
