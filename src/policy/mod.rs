@@ -28,7 +28,7 @@ pub use edit::{EditError, add_agent, add_project, remove_agent, remove_project};
 pub use environment::EnvPattern;
 pub use error::{PolicyError, Problem, Refusal};
 pub use layers::{Unsupported, unsupported};
-pub use names::{DomainName, HumanName, MemorySize, PRESETS, PresetName};
+pub use names::{DomainName, HumanName, MemorySize, PRESETS, PresetName, Region};
 pub use parse::parse;
 pub use render::render;
 pub use validate::warnings;
@@ -250,6 +250,39 @@ choice! {
     }
 }
 
+choice! {
+    /// A part of GitHub that publishes ranges of its own, by the key in GitHub's meta document.
+    GithubPart {
+        /// The site, and what it serves files from.
+        #[default]
+        Web = "web",
+        /// The API.
+        Api = "api",
+        /// git over ssh and https.
+        Git = "git",
+        /// The package registries.
+        Packages = "packages",
+        /// Sites of GitHub Pages.
+        Pages = "pages",
+        /// Runners of GitHub Actions.
+        Actions = "actions",
+        /// Codespaces.
+        Codespaces = "codespaces",
+        /// Copilot.
+        Copilot = "copilot",
+    }
+}
+
+impl GithubPart {
+    /// What `preset: github` opens by itself.
+    pub const ALWAYS: [Self; 3] = [Self::Web, Self::Api, Self::Git];
+
+    /// The word in the file.
+    pub fn as_str(self) -> &'static str {
+        self.word()
+    }
+}
+
 /// A directory that human and agent both work in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Project {
@@ -304,6 +337,8 @@ pub enum Allow {
     Preset {
         /// Its name.
         name: PresetName,
+        /// How much of it.
+        parts: Parts,
     },
     /// A domain.
     Domain {
@@ -321,6 +356,18 @@ pub enum Allow {
     },
     /// Ports on this machine's loopback.
     Loopback(PortSet),
+}
+
+/// How much of a preset is let through.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Parts {
+    /// What the preset opens by itself.
+    #[default]
+    Whole,
+    /// Of `github`: these beside [`GithubPart::ALWAYS`], in the file's order.
+    Github(Vec<GithubPart>),
+    /// Of `aws-s3`: these regions only, in the file's order.
+    Regions(Vec<Region>),
 }
 
 /// A network that is refused whatever the allow list says.
