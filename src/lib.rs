@@ -21,5 +21,6 @@ pub mod launch;
 pub mod model;
 pub mod plan;
 pub mod policy;
+pub mod presets;
 pub mod share;
 pub mod step;
