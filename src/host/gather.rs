@@ -56,6 +56,7 @@ pub fn facts(policy: &Policy, machine: &dyn Observe) -> Result<Facts, HostError>
             .map(|(p, package)| (p.name(), *package))
             .collect(),
         nonce: nonce()?,
+        catalog: super::catalog::catalog(policy, machine)?,
         ..Facts::default()
     };
     for (owner, range) in accounts::sub_ids(&text("/etc/subuid").unwrap_or_default()) {

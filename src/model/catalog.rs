@@ -158,6 +158,36 @@ pub struct Resolved {
     pub addresses: BTreeSet<IpAddr>,
 }
 
+/// A file of root's that keeps such a table, in one form for all: JSON, with a version.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kept<T> {
+    version: u8,
+    of: T,
+}
+
+/// The largest such file that is read, in bytes.
+const MAX_KEPT: usize = 1 << 20;
+
+/// The text of a file that keeps [`ToolHosts`] or [`Addresses`].
+pub fn keep<T: Serialize>(table: &T) -> String {
+    let text = serde_json::to_string_pretty(&Kept { version: 1, of: table });
+    // Tables with text as keys can't fail.
+    text.map(|text| text + "\n").unwrap_or_default()
+}
+
+/// Reads what [`keep`] wrote; `None` for anything else.
+pub fn kept<T: serde::de::DeserializeOwned>(text: &[u8]) -> Option<T> {
+    if text.len() > MAX_KEPT {
+        return None;
+    }
+    let kept: Kept<T> = serde_json::from_slice(text).ok()?;
+    (kept.version == 1).then_some(kept.of)
+}
+
+/// Addresses that names had, by name.
+pub type Addresses = BTreeMap<String, Resolved>;
+
 /// What presets and names stand for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalog {
@@ -168,7 +198,7 @@ pub struct Catalog {
     /// Hosts of discovered presets that each agent's human accepted.
     pub hosts: BTreeMap<AccountName, ToolHosts>,
     /// Addresses of the names of each agent with `dns: system`.
-    pub addresses: BTreeMap<AccountName, BTreeMap<String, Resolved>>,
+    pub addresses: BTreeMap<AccountName, Addresses>,
     /// Resolvers of the system, from resolv.conf(5).
     pub resolvers: Vec<IpAddr>,
 }
@@ -186,6 +216,28 @@ mod tests {
             assert!(bad.parse::<Date>().is_err(), "{bad}");
         }
         assert!("2025-07-25".parse::<Date>().unwrap() < "2025-08-01".parse().unwrap());
+    }
+
+    #[test]
+    fn what_was_kept_is_read_again_and_nothing_else() {
+        let host = ToolHost {
+            host: "npm.example.com".into(),
+            port: 443,
+            tool: "npm".into(),
+            setting: "registry".into(),
+        };
+        let hosts: ToolHosts = [("npm".to_owned(), [host].into())].into();
+        assert_eq!(kept::<ToolHosts>(keep(&hosts).as_bytes()), Some(hosts));
+        let date = "2026-11-24".parse().unwrap();
+        let addresses: Addresses = [(
+            "a.example.com".to_owned(),
+            Resolved { date, addresses: ["192.0.2.1".parse().unwrap()].into() },
+        )]
+        .into();
+        assert_eq!(kept::<Addresses>(keep(&addresses).as_bytes()), Some(addresses));
+        for bad in ["", "{}", "{\"version\":2,\"of\":{}}", "{\"version\":1,\"of\":{},\"x\":1}", "[1]"] {
+            assert_eq!(kept::<ToolHosts>(bad.as_bytes()), None, "{bad}");
+        }
     }
 
     #[test]

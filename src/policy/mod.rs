@@ -21,6 +21,7 @@ mod paths;
 mod reader;
 mod render;
 mod splice;
+mod target;
 mod validate;
 mod yaml;
 
@@ -31,6 +32,7 @@ pub use layers::{Unsupported, unsupported};
 pub use names::{DomainName, HumanName, MemorySize, PRESETS, PresetName, Region};
 pub use parse::parse;
 pub use render::render;
+pub use target::within;
 pub use validate::warnings;
 
 use crate::model::{AbsPath, AccountName, PortSet};
@@ -356,6 +358,27 @@ pub enum Allow {
     },
     /// Ports on this machine's loopback.
     Loopback(PortSet),
+}
+
+impl Allow {
+    /// The network of a `cidr:`.
+    pub fn net(&self) -> Option<IpNet> {
+        if let Self::Cidr { net, .. } = self { Some(*net) } else { None }
+    }
+}
+
+/// As the file has it, in one line.
+impl fmt::Display for Allow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&render::allow_keys(self).join(", "))
+    }
+}
+
+/// As the file has it, in one line.
+impl fmt::Display for Deny {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&render::deny_keys(self).join(", "))
+    }
 }
 
 /// How much of a preset is let through.

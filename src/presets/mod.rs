@@ -4,6 +4,7 @@
 //! listed     names and ports of a service, with the page of its vendor that names each: data files in `listed/`
 //! ranges     address ranges that GitHub and AWS publish: a dated snapshot in `ranges/`, or a newer one that was fetched
 //! expand     policy + Catalog -> what is open, each with the entry that opens it
+//! place      destinations as people and tools write them
 //! verdict    which rule decides about one destination
 //! ```
 //!
@@ -12,5 +13,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod expand;
 pub mod listed;
+pub mod place;
 pub mod ranges;
+pub mod verdict;
+
+pub use expand::{ExpandError, Expansion};

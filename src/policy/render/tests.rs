@@ -44,7 +44,7 @@ fn parts() -> impl Strategy<Value = (Parts, Parts)> {
     (github, regions)
 }
 
-fn allow_entry() -> impl Strategy<Value = Allow> {
+pub(in crate::policy) fn allow_entry() -> impl Strategy<Value = Allow> {
     let domain = ("(\\*\\.)?[a-z0-9]{1,5}(\\.[a-z0-9]{1,4}){1,3}[a-z]", port_set());
     prop_oneof![
         (select(&PRESETS[..]), parts()).prop_map(|(name, (github, regions))| {
