@@ -4,6 +4,7 @@ mod ask;
 mod failure;
 mod helper;
 mod invoker;
+mod net;
 mod printer;
 mod run;
 mod setup;
@@ -75,6 +76,9 @@ enum Command {
     Share(share::Arguments),
     /// Take a project directory back
     Unshare(share::UnshareArguments),
+    /// What the agent reaches over the network, why, and changes of it
+    #[command(subcommand)]
+    Net(net::Command),
     /// Undo everything, from the receipt
     Teardown(teardown::Arguments),
     /// Print completions for a shell
@@ -90,6 +94,9 @@ enum Command {
     /// For agentuser itself to call
     #[command(hide = true)]
     Worker,
+    /// For agentuser itself to call, as the agent
+    #[command(hide = true)]
+    Connect(net::ConnectArguments),
 }
 
 /// Reads the command line and does what it says.
@@ -133,6 +140,8 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Status(arguments) => status::status(&global, &arguments),
         Command::Share(arguments) => share::share(&global, &arguments),
         Command::Unshare(arguments) => share::unshare(&global, &arguments),
+        Command::Net(command) => net::net(&global, &command),
+        Command::Connect(arguments) => net::connect(&arguments),
         Command::Teardown(arguments) => teardown::teardown(&global, &arguments),
         Command::Completions { shell } => {
             let mut text = Vec::new();

@@ -2,7 +2,7 @@
 
 mod apply;
 pub(super) mod draft;
-mod show;
+pub(super) mod show;
 
 pub(super) use apply::apply;
 

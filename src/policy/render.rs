@@ -111,9 +111,34 @@ pub(super) fn project_lines(project: &Project) -> Lines {
     lines
 }
 
+/// Keys below each other, the inner ones two columns in, and in the last of them one entry of a list.
+pub(super) fn entry_below(keys: &[&str], entry: &[String]) -> Lines {
+    let mut lines = Lines::default();
+    for (depth, key) in keys.iter().enumerate() {
+        lines.add(depth, format!("{key}:"));
+    }
+    entry_lines(&mut lines, keys.len(), entry);
+    lines
+}
+
+/// One line.
+pub(super) fn line_below(keys: &[&str], line: String) -> Lines {
+    let mut lines = Lines::default();
+    for (depth, key) in keys.iter().enumerate() {
+        lines.add(depth, format!("{key}:"));
+    }
+    lines.add(keys.len(), line);
+    lines
+}
+
+/// Keys in braces.
+pub(super) fn flow(keys: &[String]) -> String {
+    format!("{{ {} }}", keys.join(", "))
+}
+
 /// One project in braces.
 pub(super) fn project_flow(project: &Project) -> String {
-    format!("{{ {} }}", project_keys(project).join(", "))
+    flow(&project_keys(project))
 }
 
 fn item(lines: &mut Lines, depth: usize, project: &Project) {
