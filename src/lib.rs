@@ -13,6 +13,7 @@
 
 #[cfg(target_os = "linux")]
 pub mod cli;
+pub mod discover;
 pub mod engine;
 pub mod formats;
 pub mod host;

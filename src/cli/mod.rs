@@ -94,6 +94,9 @@ enum Command {
     /// For agentuser itself to call
     #[command(hide = true)]
     Worker,
+    /// For agentuser itself to call
+    #[command(hide = true)]
+    Errand,
     /// For agentuser itself to call, as the agent
     #[command(hide = true)]
     Connect(net::ConnectArguments),
@@ -141,6 +144,10 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Share(arguments) => share::share(&global, &arguments),
         Command::Unshare(arguments) => share::unshare(&global, &arguments),
         Command::Net(command) => net::net(&global, &command),
+        Command::Errand => {
+            crate::host::errand::main().map_err(Failure::new)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Connect(arguments) => net::connect(&arguments),
         Command::Teardown(arguments) => teardown::teardown(&global, &arguments),
         Command::Completions { shell } => {

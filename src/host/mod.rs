@@ -7,6 +7,8 @@ mod command;
 #[cfg(target_os = "linux")]
 pub mod dir;
 #[cfg(target_os = "linux")]
+pub mod errand;
+#[cfg(target_os = "linux")]
 mod files;
 #[cfg(target_os = "linux")]
 pub mod gather;
@@ -19,6 +21,8 @@ mod processes;
 pub mod sys;
 #[cfg(target_os = "linux")]
 mod system;
+#[cfg(target_os = "linux")]
+mod tools;
 pub mod trust;
 pub mod users;
 #[cfg(target_os = "linux")]
