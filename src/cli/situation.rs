@@ -19,6 +19,8 @@ pub(crate) struct Situation {
     pub(crate) policy: Policy,
     /// Facts of the machine.
     pub(crate) facts: Facts,
+    /// What was found out beside the facts and a person should know, one line each.
+    pub(crate) told: Vec<String>,
 }
 
 impl Situation {
@@ -27,7 +29,7 @@ impl Situation {
         let policy = policy::parse(&text, file)?;
         refuse_unsupported(&policy, file)?;
         let facts = gather::facts(&policy, machine)?;
-        Ok(Self { text, policy, facts })
+        Ok(Self { text, policy, facts, told: vec![] })
     }
 
     /// What must be there before anything can be set up.
@@ -89,6 +91,7 @@ impl Situation {
             let open = self.open(name).unwrap_or_default();
             notices.extend(open.notes.into_iter().map(|note| format!("agent `{name}`: {note}")));
         }
+        notices.extend(self.told.iter().cloned());
         if !self.facts.systemd {
             notices.push(
                 "no systemd here: nothing loads the rules at boot; the first `agentuser run` after a boot does".into(),

@@ -1,6 +1,6 @@
 //! `net allow` and `net deny`: an edit of the policy that keeps its comments and order, and what follows from it.
 
-use super::list::about;
+use super::{list::about, propose};
 use crate::{
     cli::{
         Failure, Global, ask, invoker,
@@ -21,6 +21,9 @@ pub(crate) struct AllowArguments {
     /// preset:NAME, a domain or a network with ports behind a colon, or loopback:PORT; see README
     #[arg(required = true, value_name = "DESTINATION")]
     destinations: Vec<String>,
+    /// Ask nothing
+    #[arg(long, short)]
+    yes: bool,
     /// Resolve names this way from now on
     #[arg(long, value_name = "HOW")]
     dns: Option<How>,
@@ -72,10 +75,11 @@ pub(crate) fn allow(global: &Global, arguments: &AllowArguments) -> Result<ExitC
     let targets = read(&arguments.destinations)?;
     let mut line: Vec<OsString> = vec!["net".into(), "allow".into()];
     line.extend(arguments.destinations.iter().map(Into::into));
+    line.extend(arguments.yes.then(|| "--yes".into()));
     line.extend(arguments.dns.into_iter().flat_map(|how| ["--dns".into(), how.word().into()]));
     let edit =
         |text: &str, name: &AccountName, agent: &Agent| open(text, name, agent, &targets, arguments.dns);
-    let change = Change { line, dry_run: arguments.dry_run, opens: &targets };
+    let change = Change { line, dry_run: arguments.dry_run, yes: arguments.yes, opens: &targets };
     change.make(global, edit)
 }
 
@@ -84,7 +88,7 @@ pub(crate) fn deny(global: &Global, arguments: &DenyArguments) -> Result<ExitCod
     let mut line: Vec<OsString> = vec!["net".into(), "deny".into()];
     line.extend(arguments.destinations.iter().map(Into::into));
     let edit = |text: &str, name: &AccountName, agent: &Agent| close(text, name, agent, &targets);
-    Change { line, dry_run: arguments.dry_run, opens: &[] }.make(global, edit)
+    Change { line, dry_run: arguments.dry_run, yes: true, opens: &[] }.make(global, edit)
 }
 
 /// The policy with these destinations let through: what refuses just them is taken out, and they are added where no entry
@@ -200,10 +204,12 @@ fn not_closable(network: &Network, target: &Allow) -> Failure {
     }
 }
 
-/// An edit of the policy on its way into force. Whoever types the command has decided: there is no further question.
+/// An edit of the policy on its way into force. Whoever types the command has decided; there is no further question, unless
+/// hosts come with it that only the tools of this machine name.
 struct Change<'a> {
     line: Vec<OsString>,
     dry_run: bool,
+    yes: bool,
     opens: &'a [Allow],
 }
 
@@ -243,13 +249,22 @@ impl Change<'_> {
         }
         let _lock = Lock::take(PATIENCE, || printer::say("waiting for another agentuser to end …"))?;
         let (name, text, _) = edited()?;
-        let situation = Situation::of(text, places::POLICY, &System::new())?;
+        let mut situation = Situation::of(text, places::POLICY, &System::new())?;
         let names = std::slice::from_ref(&name);
+        let hosts = if self.opens.is_empty() { vec![] } else { propose::hosts(&mut situation, names) };
+        propose::addresses(&mut situation, names, false);
         let plan = Shown::of(&situation, names, &System::new())?;
         plan.refuse_what_is_foreign()?;
         if !global.quiet {
             self.say(&name);
             plan.print();
+        }
+        for host in &hosts {
+            printer::marked(Mark::Open, host);
+        }
+        if !hosts.is_empty() && !self.yes && !ask::confirm("Open these hosts of your tools?", "--yes")? {
+            printer::say("Nothing was changed.");
+            return Ok(ExitCode::from(1));
         }
         setup::apply(&situation, names, None, global.quiet)?;
         if !global.quiet {

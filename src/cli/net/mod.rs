@@ -2,6 +2,8 @@
 
 mod change;
 mod list;
+pub(super) mod propose;
+mod refresh;
 mod test;
 mod why;
 
@@ -25,6 +27,8 @@ pub(crate) enum Command {
     Allow(change::AllowArguments),
     /// Take a destination away from the agent
     Deny(change::DenyArguments),
+    /// Look again at published ranges, hosts of your tools and addresses of names; ask, and put them in force
+    Refresh(refresh::Arguments),
     /// Connect to a destination as the agent; exit 0 when it is open, else 1
     Test(test::Arguments),
 }
@@ -35,6 +39,7 @@ pub(crate) fn net(global: &Global, command: &Command) -> Result<ExitCode, Failur
         Command::Why(arguments) => why::why(global, arguments),
         Command::Allow(arguments) => change::allow(global, arguments),
         Command::Deny(arguments) => change::deny(global, arguments),
+        Command::Refresh(arguments) => refresh::refresh(global, arguments),
         Command::Test(arguments) => test::test(global, arguments),
     }
 }
