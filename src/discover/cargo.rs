@@ -45,10 +45,16 @@ struct Http {
 /// The source that cargo uses where nothing else is said.
 const DEFAULT: &str = "crates-io";
 
-/// The address of the index that is built in, from what cargo says when it can't reach it.
-pub fn default_index(said: &str) -> Option<&str> {
-    let url = said.split('`').find(|part| part.starts_with("https://") && part.ends_with("/config.json"))?;
-    url.strip_suffix("config.json")
+/// The address of the index that is built in, from what cargo says when it can't reach it: the address itself, or the host
+/// that libcurl could not resolve.
+pub fn default_index(said: &str) -> Option<String> {
+    let address = said.split('`').find(|part| part.starts_with("https://") && part.ends_with("/config.json"));
+    if let Some(index) = address.and_then(|address| address.strip_suffix("config.json")) {
+        return Some(index.into());
+    }
+    let (_, host) = said.split_once("Could not resolve host: ")?;
+    let host = host.split([')', ' ', '\n']).next()?;
+    Some(format!("https://{host}/"))
 }
 
 /// Reads cargo's configuration. `built_in` is what [`default_index`] found.

@@ -78,7 +78,11 @@ fn kept(directory: &str, dl: &str) -> CargoIndex {
 #[test]
 fn cargo_with_the_index_that_is_built_in() {
     let index = default_index(SAID);
-    assert_eq!(index, Some("https://index.example.com/"));
+    assert_eq!(index.as_deref(), Some("https://index.example.com/"));
+    let curl = "error: failed to update registry\n\nCaused by:\n  [6] Couldn't resolve host name (Could not resolve host: index.example.com)\n";
+    assert_eq!(default_index(curl), index);
+    assert_eq!(default_index("error: no such command"), None);
+    let index = index.as_deref();
     let kept = [
         kept("index.example.com-0123456789abcdef", "https://static.example.com/crates/{crate}/download"),
         // Some project's own registry, which the agent may have written.
@@ -97,7 +101,7 @@ fn cargo_with_the_index_that_is_built_in() {
 fn cargo_with_a_mirror_a_private_registry_and_a_proxy() {
     let config = "[source.crates-io]\nreplace-with = \"mirror\"\n[source.mirror]\nregistry = \"sparse+https://mirror.example.com/index/\"\n\
                   [registries.shop]\nindex = \"sparse+https://crates.shop.example.com/\"\ntoken = \"secret\"\n[http]\nproxy = \"proxy.example.com:3128\"\n";
-    let (hosts, notes) = shown(&cargo(config, default_index(SAID), &[]));
+    let (hosts, notes) = shown(&cargo(config, default_index(SAID).as_deref(), &[]));
     assert_eq!(
         hosts,
         [
@@ -164,7 +168,7 @@ proptest! {
     fn any_answer(text in "\\PC{0,80}|[a-z:/.@'\"\\[\\]{}= \\n-]{0,120}", raw in ".{0,20}") {
         let index = [CargoIndex { directory: text.clone(), config: raw.clone() }];
         let all = [
-            npm(&text), pip(&text, &raw), pip(&raw, &text), uv(&text, "f"), cargo(&text, default_index(&raw), &index),
+            npm(&text), pip(&text, &raw), pip(&raw, &text), uv(&text, "f"), cargo(&text, default_index(&raw).as_deref(), &index),
             one_line(&text, "f"), stanzas(&text, "f"), apt_config(&text), gem(&text), go(&text),
         ];
         for found in all {

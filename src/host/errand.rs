@@ -172,10 +172,17 @@ pub fn main() -> io::Result<()> {
 fn perform(errand: Errand) -> io::Result<Answer> {
     Ok(match errand {
         Errand::Discover { human, presets } => {
-            leave_the_network(&human)?;
-            give_up_rights(human.uid, human.gid)?;
-            let asked =
-                tools::Human { name: &human.name, uid: human.uid.0, home: &human.home, path: &human.path };
+            let is_root = rustix::process::geteuid().is_root();
+            if is_root {
+                unshare(CloneFlags::CLONE_NEWNET).map_err(|error| unkept(&error))?;
+                give_up_rights(human.uid, human.gid)?;
+            }
+            let programs = tools::locate(&human.home, &human.path, human.uid.0);
+            if !is_root {
+                leave_the_network(&human)?;
+                give_up_rights(human.uid, human.gid)?;
+            }
+            let asked = tools::Human { name: &human.name, home: &human.home, programs: &programs };
             Answer::Found(
                 presets.into_iter().map(|preset| (preset.clone(), asked.discover(&preset))).collect(),
             )
@@ -221,20 +228,18 @@ fn download(publisher: Publisher) -> io::Result<Vec<u8>> {
     Err(io::Error::other(format!("{}: {}", publisher.url(), why.escape_debug())))
 }
 
-/// Moves to a network namespace of its own, in which there is no network. Without root's rights this takes a user namespace.
+fn unkept(error: &dyn std::fmt::Display) -> io::Error {
+    io::Error::other(format!("tools are not asked, for they could not be kept from the network: {error}"))
+}
+
+/// Moves to a network namespace without a network, where nobody has root's rights to do so: by a user namespace.
 fn leave_the_network(human: &Human) -> io::Result<()> {
-    let no = |error: &dyn std::fmt::Display| {
-        io::Error::other(format!("tools are not asked, for they could not be kept from the network: {error}"))
-    };
-    if rustix::process::geteuid().is_root() {
-        return unshare(CloneFlags::CLONE_NEWNET).map_err(|error| no(&error));
-    }
-    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET).map_err(|error| no(&error))?;
+    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET).map_err(|error| unkept(&error))?;
     let map = |file: &str, text: String| std::fs::write(Path::new("/proc/self").join(file), text);
     map("setgroups", "deny".into())
         .and_then(|()| map("uid_map", format!("{0} {0} 1", human.uid)))
         .and_then(|()| map("gid_map", format!("{0} {0} 1", human.gid)))
-        .map_err(|error| no(&error))
+        .map_err(|error| unkept(&error))
 }
 
 /// Becomes an account in every form, and makes sure that root's rights can't come back. Whoever has none to give up must be

@@ -1,11 +1,12 @@
 //! Runs the human's own tools to hear how they are configured: as the human, in a child that has no network (see
 //! [`super::errand`]), in `/`, so that no project's files count, with an environment of our making, for a limited time.
 //!
-//! A tool counts where only root or the human can have put it: the directories of the system, those that the policy's
-//! `path` names, and the usual places of toolchains in the human's home, each checked up to `/`.
+//! A tool counts where only root or the human can have put it: the directories that the policy's `path` names, the usual
+//! places of toolchains in the human's home, and the directories of the system, each checked up to `/`.
 
 use crate::discover::{self, CargoIndex, Found};
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io::{self, Read},
     os::unix::{
@@ -27,7 +28,7 @@ const MOST: u64 = 1 << 20;
 /// The most files that are read of one directory.
 const MOST_FILES: usize = 100;
 
-/// Directories of the system, in the order in which tools are looked for.
+/// Directories of the system, which come last, as in a human's own `PATH`.
 const SYSTEM: [&str; 4] = ["/usr/bin", "/usr/local/bin", "/bin", "/usr/local/go/bin"];
 
 /// Places of toolchains in a home; an asterisk stands for each version, the newest first.
@@ -46,12 +47,23 @@ const HOME: [&str; 8] = [
 pub(super) struct Human<'a> {
     /// Login name.
     pub(super) name: &'a str,
-    /// User id.
-    pub(super) uid: u32,
     /// Home directory.
     pub(super) home: &'a Path,
-    /// Directories of the policy's `path`.
-    pub(super) path: &'a [PathBuf],
+    /// Programs by name, as [`locate`] found them.
+    pub(super) programs: &'a BTreeMap<&'static str, Vec<PathBuf>>,
+}
+
+/// The programs that are run.
+const PROGRAMS: [&str; 6] = ["npm", "gem", "go", "python3", "cargo", "apt-config"];
+
+/// Finds the programs that can be trusted, the first of each name first. To be done where every account has its own id: in
+/// a user namespace all others look alike.
+pub(super) fn locate(home: &Path, path: &[PathBuf], uid: u32) -> BTreeMap<&'static str, Vec<PathBuf>> {
+    let places = HOME.iter().flat_map(|place| versions(home, place));
+    let dirs: Vec<PathBuf> =
+        path.iter().cloned().chain(places).chain(SYSTEM.iter().map(PathBuf::from)).collect();
+    let all = |name| dirs.iter().map(|dir| dir.join(name)).filter(|path| is_trusted(path, uid)).collect();
+    PROGRAMS.into_iter().map(|name| (name, all(name))).collect()
 }
 
 /// What a program said.
@@ -97,11 +109,11 @@ impl Human<'_> {
                                 print(json.dumps([PyPI.simple_url, PyPI.file_storage_domain]))";
         let mut found = Found::default();
         let mut told = false;
-        for python in self.all("python3") {
+        for python in self.programs.get("python3").into_iter().flatten() {
             // -I: neither the directory it is run in nor the environment is searched for modules.
-            let built_in = self.ask(&python, &["-I", "-c", BUILT_IN], &[]).ok();
+            let built_in = self.ask(python, &["-I", "-c", BUILT_IN], &[]).ok();
             let Some(built_in) = built_in.filter(|said| said.status.success()) else { continue };
-            match self.ask(&python, &["-I", "-m", "pip", "config", "list"], &[]) {
+            match self.ask(python, &["-I", "-m", "pip", "config", "list"], &[]) {
                 Ok(config) if config.status.success() => {
                     found.add(discover::pip(&config.text(), &built_in.text()));
                 }
@@ -137,8 +149,14 @@ impl Human<'_> {
                 Some(CargoIndex { directory, config: text(&dir.join("config.json"))? })
             })
             .collect();
-        let said = self.default_index(&program).unwrap_or_default();
-        discover::cargo(&config.unwrap_or_default(), discover::default_index(&said), &kept)
+        let (said, failure) = match self.default_index(&program) {
+            Ok(said) => (said, None),
+            Err(error) => (String::new(), Some(format!("cargo: `{}`: {error}", program.display()))),
+        };
+        let mut found =
+            discover::cargo(&config.unwrap_or_default(), discover::default_index(&said).as_deref(), &kept);
+        found.notes.extend(failure);
+        found
     }
 
     /// What cargo says when it looks for its index, with an empty home of its own and no network.
@@ -187,14 +205,7 @@ impl Human<'_> {
 
     /// The first tool of a name.
     fn find(&self, tool: &str) -> Option<PathBuf> {
-        self.all(tool).into_iter().next()
-    }
-
-    /// Every tool of a name that can be trusted.
-    fn all(&self, tool: &str) -> Vec<PathBuf> {
-        let home = HOME.iter().flat_map(|place| versions(self.home, place));
-        let dirs = self.path.iter().cloned().chain(SYSTEM.iter().map(PathBuf::from)).chain(home);
-        dirs.map(|dir| dir.join(tool)).filter(|path| is_trusted(path, self.uid)).collect()
+        self.programs.get(tool)?.first().cloned()
     }
 }
 
