@@ -61,6 +61,11 @@ pub(crate) fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Fai
     launch(global, &arguments.place, arguments.command)
 }
 
+/// Runs one command as the agent, in its home.
+pub(crate) fn at_home(global: &Global, command: Vec<OsString>) -> Result<ExitCode, Failure> {
+    launch(global, &Place { project: None, home: true }, command)
+}
+
 pub(crate) fn shell(global: &Global, place: &Place) -> Result<ExitCode, Failure> {
     launch(global, place, vec![])
 }

@@ -15,7 +15,7 @@ use crate::{
 use serde::Serialize;
 
 /// What a setup would change, and what it found.
-pub(super) struct Shown {
+pub(in crate::cli) struct Shown {
     sections: Vec<(String, Vec<StepReport>)>,
     notices: Vec<String>,
 }
@@ -31,7 +31,7 @@ struct Planned<'a> {
 
 impl Shown {
     /// Compares all plans with the machine.
-    pub(super) fn of(
+    pub(in crate::cli) fn of(
         situation: &Situation,
         names: &[AccountName],
         machine: &System,
@@ -60,7 +60,7 @@ impl Shown {
     }
 
     /// What stands in the way stops a setup before its first change.
-    pub(super) fn refuse_what_is_foreign(&self) -> Result<(), Failure> {
+    pub(in crate::cli) fn refuse_what_is_foreign(&self) -> Result<(), Failure> {
         for (_, report) in self.changes() {
             if let Check::Foreign(what) = &report.check {
                 let error = crate::engine::SetupError::Foreign {
@@ -74,12 +74,12 @@ impl Shown {
     }
 
     /// One line a step, by layer.
-    pub(super) fn print(&self) {
+    pub(in crate::cli) fn print(&self) {
         self.list(false);
     }
 
     /// With the exact change of each step.
-    pub(super) fn explain(&self) {
+    pub(in crate::cli) fn explain(&self) {
         self.list(true);
     }
 
