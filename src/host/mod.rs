@@ -120,6 +120,8 @@ pub enum Query {
     NftTable(&'static str, String),
     /// `systemctl is-enabled UNIT`.
     UnitEnabled(String),
+    /// `systemctl is-active UNIT`.
+    UnitActive(String),
 }
 
 /// Why the machine could not be read or changed.
@@ -284,6 +286,8 @@ pub mod places {
     pub const POLICY: &str = "/etc/agentuser/policy.yaml";
     /// Receipts and records.
     pub const STATE: &str = "/var/lib/agentuser";
+    /// Audit logs.
+    pub const LOGS: &str = "/var/log/agentuser";
     /// What is gone at the next boot.
     pub const RUNTIME: &str = "/run/agentuser";
 
