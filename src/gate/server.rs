@@ -257,8 +257,8 @@ impl Server {
             if let Some((socket, writing)) = pending.exchange.socket() {
                 let flags = if writing { EventFlags::OUT } else { EventFlags::IN };
                 let data = EventData::new_u64(EXCHANGE | at as u64);
-                if epoll::modify(&self.epoll, socket, data, flags).is_err() {
-                    let _ = epoll::add(&self.epoll, socket, data, flags);
+                if epoll::add(&self.epoll, socket, data, flags).is_err() {
+                    let _ = epoll::modify(&self.epoll, socket, data, flags);
                 }
             }
             return;

@@ -6,8 +6,8 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
 use std::{
     collections::VecDeque,
     io::{self, ErrorKind, Read, Write},
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket},
-    os::fd::{AsFd, BorrowedFd},
+    net::{SocketAddr, TcpStream, UdpSocket},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     time::{Duration, Instant},
 };
 
@@ -92,14 +92,9 @@ impl Exchange {
 
     fn ask_over_udp(&mut self, server: SocketAddr) -> io::Result<()> {
         let bytes = self.question()?;
-        let any: SocketAddr = match server {
-            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-        };
-        let socket = UdpSocket::bind(any)?;
-        socket.set_nonblocking(true)?;
-        // The kernel leaves out what comes from anybody else, and tells when nobody listens.
-        socket.connect(server)?;
+        // The kernel chooses a port at random, leaves out what comes from anybody else, and tells when nobody listens.
+        let socket = UdpSocket::from(socket(server, SocketType::DGRAM)?);
+        connect(&socket, &server)?;
         socket.send(&bytes)?;
         self.way = Way::Udp(socket);
         Ok(())
@@ -108,9 +103,7 @@ impl Exchange {
     fn ask_over_tcp(&mut self, server: SocketAddr) -> io::Result<()> {
         let bytes = self.question()?;
         let length = u16::try_from(bytes.len()).map_err(|_| ErrorKind::InvalidInput)?;
-        let family = if server.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = socket_with(family, SocketType::STREAM, flags, None)?;
+        let socket = socket(server, SocketType::STREAM)?;
         match connect(&socket, &server) {
             Ok(()) | Err(rustix::io::Errno::INPROGRESS) => {}
             Err(errno) => return Err(errno.into()),
@@ -188,6 +181,12 @@ impl Exchange {
     pub(super) fn give_up(&mut self, now: Instant) -> Progress {
         self.ask_next(now)
     }
+}
+
+/// A socket that does not wait, for this peer.
+fn socket(peer: SocketAddr, kind: SocketType) -> io::Result<OwnedFd> {
+    let family = if peer.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    Ok(socket_with(family, kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?)
 }
 
 /// What a call that does not wait came to; none where it would have had to wait.

@@ -26,6 +26,9 @@ pub(super) enum Signal {
     Reload,
 }
 
+/// How long changes that concern nobody are left to pile up.
+const PAUSE: Duration = Duration::from_millis(5);
+
 /// What happened.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
@@ -104,6 +107,10 @@ impl Watch {
         }
         if ready.get(2) == Some(&true) {
             heard.rules = self.read_rules();
+            if !heard.rules {
+                // The gates' own work, of which there may be much: it is read in bulk.
+                std::thread::sleep(PAUSE);
+            }
         }
         Ok(heard)
     }

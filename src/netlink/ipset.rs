@@ -1,7 +1,7 @@
 //! Adding an address to a set of ipset(8) (`ip_set.h`).
 
 use super::{
-    message::{ACK, Batch, NETWORK_ORDER},
+    message::{Batch, NETWORK_ORDER},
     nfgenmsg, subsystem,
 };
 use std::net::IpAddr;
@@ -16,12 +16,18 @@ const TIMEOUT: u16 = 6;
 const IPADDR_V4: u16 = 1;
 const IPADDR_V6: u16 = 2;
 
-/// Adds the message that puts an address into a set for `seconds`; one that is there already lives on as long.
-pub fn add(batch: &mut Batch, set: &str, address: IpAddr, seconds: u32) {
+/// Adds the message that puts an address into a set for `seconds`; one that is there already lives on as long. `flags` is
+/// [`ACK`] for the last one.
+///
+/// [`ACK`]: super::message::ACK
+pub fn add(batch: &mut Batch, flags: u16, set: &str, address: IpAddr, seconds: u32) {
     let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     let family = u8::try_from(family).unwrap_or_default();
     // Without NLM_F_EXCL an element that is there is no error (`-exist`).
-    batch.message(ADD, ACK, &nfgenmsg(family, 0)).attribute(PROTOCOL, &[PROTOCOL_VERSION]).text(SETNAME, set);
+    batch
+        .message(ADD, flags, &nfgenmsg(family, 0))
+        .attribute(PROTOCOL, &[PROTOCOL_VERSION])
+        .text(SETNAME, set);
     batch.nested(DATA, |data| {
         data.nested(IP, |ip| {
             match address {

@@ -24,14 +24,14 @@ pub struct Batch {
     bytes: Vec<u8>,
     messages: u32,
     begin: usize,
-    acks: u32,
+    acknowledged: Option<u32>,
 }
 
 impl Batch {
     /// Begins a message of this kind with its fixed part; `flags` beside `NLM_F_REQUEST`.
     pub fn message(&mut self, kind: u16, flags: u16, fixed: &[u8]) -> &mut Self {
         self.messages += 1;
-        self.acks += u32::from(flags & ACK != 0);
+        self.acknowledged = if flags & ACK == 0 { self.acknowledged } else { Some(self.messages) };
         self.begin = self.bytes.len();
         self.bytes.extend_from_slice(&[0; 4]);
         self.bytes.extend_from_slice(&kind.to_ne_bytes());
@@ -94,9 +94,9 @@ impl Batch {
         &self.bytes
     }
 
-    /// How many acknowledgements will come.
-    pub fn acks(&self) -> u32 {
-        self.acks
+    /// The number of the last message that will be acknowledged. What fails before it is told before it.
+    pub fn acknowledged(&self) -> Option<u32> {
+        self.acknowledged
     }
 }
 
@@ -105,6 +105,8 @@ impl Batch {
 pub struct Message<'a> {
     /// Its kind.
     pub kind: u16,
+    /// The number of the message that it answers.
+    pub number: u32,
     /// All after the header.
     pub payload: &'a [u8],
 }
@@ -156,7 +158,8 @@ pub fn messages(bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
     std::iter::from_fn(move || {
         let frame = NetlinkBuffer::new_checked(rest).ok()?;
         let length = usize::try_from(frame.length()).ok()?;
-        let message = Message { kind: frame.message_type(), payload: rest.get(HEADER..length)? };
+        let payload = rest.get(HEADER..length)?;
+        let message = Message { kind: frame.message_type(), number: frame.sequence_number(), payload };
         rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
         Some(message)
     })
@@ -174,7 +177,7 @@ mod tests {
             inner.text(5, "name");
         });
         batch.message(8, 0, &[]);
-        assert_eq!(batch.acks(), 1);
+        assert_eq!(batch.acknowledged(), Some(1));
         let all: Vec<_> = messages(batch.bytes()).collect();
         assert_eq!(all.iter().map(|message| message.kind).collect::<Vec<_>>(), [7, 8]);
         let attributes: Vec<_> = all[0].attributes(4).collect();

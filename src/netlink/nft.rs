@@ -36,22 +36,25 @@ pub struct Element<'a> {
 
 /// One transaction that puts addresses into their sets.
 ///
-/// Kernels before 6.12 leave the time of an element as it was when it is added again. So it is added, deleted (which can't
-/// fail now) and added anew; packets see either the state before the transaction or the one after it.
-pub fn add(elements: &[Element<'_>]) -> Batch {
+/// Kernels before 6.12 leave the time of an element as it was when it is added again: not `prolongs`. There it is added,
+/// deleted (which can't fail now) and added anew; packets see either the state before the transaction or the one after it.
+pub fn add(elements: &[Element<'_>], prolongs: bool) -> Batch {
     let mut batch = Batch::default();
     batch.message(BEGIN, 0, &nfgenmsg(0, subsystem::NFTABLES));
-    for element in elements {
-        write(&mut batch, NEW_ELEMENTS, CREATE, element, true);
-        write(&mut batch, DELETE_ELEMENTS, 0, element, false);
-        write(&mut batch, NEW_ELEMENTS, CREATE, element, true);
+    for (at, element) in elements.iter().enumerate() {
+        if !prolongs {
+            write(&mut batch, NEW_ELEMENTS, CREATE, element, true);
+            write(&mut batch, DELETE_ELEMENTS, 0, element, false);
+        }
+        let last = if at + 1 == elements.len() { ACK } else { 0 };
+        write(&mut batch, NEW_ELEMENTS, CREATE | last, element, true);
     }
     batch.message(END, 0, &nfgenmsg(0, subsystem::NFTABLES));
     batch
 }
 
 fn write(batch: &mut Batch, kind: u16, flags: u16, element: &Element<'_>, timed: bool) {
-    batch.message(kind, ACK | flags, &nfgenmsg(INET, 0)).text(TABLE, element.table).text(SET, element.set);
+    batch.message(kind, flags, &nfgenmsg(INET, 0)).text(TABLE, element.table).text(SET, element.set);
     batch.nested(ELEMENTS, |list| {
         list.nested(ELEMENT, |one| {
             one.nested(KEY, |key| {

@@ -73,16 +73,20 @@ impl Socket {
         }
     }
 
-    /// Sends messages and waits for their acknowledgements; fails with the first error among them.
+    /// Sends messages and takes what the kernel says of them; fails with the first error among that.
     pub fn request(&self, batch: &Batch, buffer: &mut [u8]) -> io::Result<()> {
         self.send(batch)?;
-        let (mut left, mut first) = (batch.acks(), None);
-        while left > 0 {
+        let (mut waiting, mut first) = (batch.acknowledged().is_some(), None);
+        while waiting {
             // The kernel has answered before `send` returned; an answer that is missing will not come.
-            let (length, _) = recv(&self.0, &mut *buffer, RecvFlags::DONTWAIT)?;
-            for error in messages(&buffer[..length]).filter_map(|message| message.error()) {
-                left = left.saturating_sub(1);
+            let (length, _) = match recv(&self.0, &mut *buffer, RecvFlags::DONTWAIT) {
+                Err(rustix::io::Errno::AGAIN) if first.is_some() => break,
+                other => other?,
+            };
+            for message in messages(&buffer[..length]) {
+                let Some(error) = message.error() else { continue };
                 first = first.or((error != 0).then_some(error));
+                waiting &= Some(message.number) != batch.acknowledged();
             }
         }
         first.map_or(Ok(()), |errno| Err(io::Error::from_raw_os_error(errno)))
