@@ -31,8 +31,8 @@ pub(crate) struct Arguments {
     /// Share this directory for reading; may be repeated
     #[arg(long, value_name = "DIR")]
     pub(super) read_only: Vec<PathBuf>,
-    /// Let the agent reach this network, such as 10.20.0.0/16 or 10.20.0.0/16,5432,8000-8099; may be repeated
-    #[arg(long, value_name = "NET[,PORT...]")]
+    /// Let the agent reach this, as `net allow` reads it: 10.20.0.0/16:5432,8000-8099, a domain, preset:NAME; may be repeated
+    #[arg(long, value_name = "DESTINATION")]
     pub(super) allow: Vec<String>,
     /// Let the agent reach this loopback port of other accounts; may be repeated
     #[arg(long, value_name = "PORT")]
