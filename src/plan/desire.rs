@@ -54,6 +54,9 @@ pub enum DesireError {
         "no free uid is left in the range {0} of system accounts (SYS_UID_MIN and SYS_UID_MAX of /etc/login.defs)"
     )]
     NoFreeId(String),
+    /// The gate's redirection is in the table of nftables.
+    #[error("`dns: gate` needs nft(8): install nftables, or write `dns: system`")]
+    GateNeedsNft,
     /// Every port for a DNS gate is taken.
     #[error("no port from {} to {} is free for a DNS gate", GATES.start(), GATES.end())]
     NoFreePort,
@@ -200,6 +203,9 @@ fn gate(policy: &policy::Policy, name: &AccountName, facts: &Facts) -> Result<Op
     let of_others = facts.agents.keys().filter(|other| *other != name).filter_map(had);
     let mut taken: BTreeSet<u16> = of_others.collect();
     let gated = policy.agents.iter().filter(|(_, agent)| agent.network.dns == policy::Dns::Gate);
+    if !facts.nft && policy.agents[name].network.dns == policy::Dns::Gate {
+        return Err(DesireError::GateNeedsNft);
+    }
     for (agent, _) in gated.take_while(|(agent, _)| *agent <= name) {
         let free = |port: &u16| !taken.contains(port) && !facts.service_ports.contains(port);
         let port = had(agent).or_else(|| GATES.rev().find(free)).ok_or(DesireError::NoFreePort)?;
@@ -353,7 +359,7 @@ mod tests {
             let port = |name: &AccountName| desire(&policy, name, facts).unwrap().firewall.gate;
             policy.agents.keys().map(port).collect::<Vec<_>>()
         };
-        let mut facts = Facts { service_ports: [1023].into(), ..facts() };
+        let mut facts = Facts { service_ports: [1023].into(), nft: true, ..facts() };
         assert_eq!(ports(&facts), [Some(1022), None, Some(1021)]);
         let two: AccountName = "two".parse().unwrap();
         let firewall = Some(desire(&policy, &two, &facts).unwrap().firewall);
