@@ -19,7 +19,8 @@ fn ask(network: &str, place: &str) -> (Verdict, Option<bool>) {
         home: "/home/ann".into(),
         shell: "/bin/sh".into(),
     };
-    let facts = Facts { humans: [("ann".into(), person)].into(), catalog: catalog(), ..Facts::default() };
+    let facts =
+        Facts { humans: [("ann".into(), person)].into(), catalog: catalog(), nft: true, ..Facts::default() };
     let firewall = plan::desire(&policy, &bot(), &facts).unwrap().firewall;
     let found = Expansion::of(network, &bot(), &facts.catalog).unwrap();
     let (place, _) = Place::read(place).unwrap();
