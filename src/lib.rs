@@ -14,6 +14,7 @@
 pub mod audit;
 #[cfg(target_os = "linux")]
 pub mod cli;
+pub mod discover;
 pub mod engine;
 pub mod formats;
 pub mod gate;
@@ -26,5 +27,6 @@ pub mod model;
 pub mod netlink;
 pub mod plan;
 pub mod policy;
+pub mod presets;
 pub mod share;
 pub mod step;

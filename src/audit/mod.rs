@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Where the logs are.
-pub const DIRECTORY: &str = "/var/log/agentuser";
+pub const DIRECTORY: &str = places::LOGS;
 
 /// The log of an agent.
 pub fn path(agent: &AccountName) -> AbsPath {

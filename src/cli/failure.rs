@@ -50,6 +50,7 @@ impl From<DesireError> for Failure {
             DesireError::NoAgent(_) => Some("agentuser status".to_owned()),
             DesireError::NoHuman { .. } => Some("agentuser setup --human NAME".into()),
             DesireError::AllowedElsewhere(path, _) => Some(format!("sudo editor {path}")),
+            DesireError::Network { source, .. } => Some(source.hint()),
             DesireError::Project { path, .. } => Some(format!("ls -ld {path}")),
             _ => None,
         };

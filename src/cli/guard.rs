@@ -25,6 +25,9 @@ enum Role {
 
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
+    /// Go on while there is no agent
+    #[arg(long)]
+    stay: bool,
     /// For the guard itself to call
     #[arg(hide = true)]
     role: Option<Role>,
@@ -41,7 +44,7 @@ pub(crate) fn guard(arguments: &Arguments) -> Result<ExitCode, Failure> {
         None => {
             // It goes on when whoever started it has ended; one that a service manager started leads a session already.
             let _ = rustix::process::setsid();
-            Guard::new(&mut Work).and_then(Guard::run).map_err(Failure::new)?;
+            Guard::new(&mut Work).and_then(|guard| guard.run(arguments.stay)).map_err(Failure::new)?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -97,9 +100,10 @@ impl Duties for Work {
     }
 }
 
-/// Starts a guard where an agent needs one and no service manager does it.
+/// Has the guard know of what was just put in force. Where none runs, an agent needs one, and no service manager sees to
+/// it, one is started.
 pub(crate) fn start_where_needed() -> Result<(), Failure> {
-    if std::path::Path::new("/run/systemd/system").exists() || crate::guard::state().is_some() {
+    if crate::guard::tell() || std::path::Path::new("/run/systemd/system").exists() {
         return Ok(());
     }
     let agents = Work.agents().map_err(Failure::new)?;

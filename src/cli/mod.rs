@@ -5,6 +5,7 @@ mod failure;
 mod guard;
 mod helper;
 mod invoker;
+mod net;
 mod net_log;
 mod printer;
 mod run;
@@ -77,6 +78,9 @@ enum Command {
     Share(share::Arguments),
     /// Take a project directory back
     Unshare(share::UnshareArguments),
+    /// What the agent reaches over the network, why, and changes of it
+    #[command(subcommand)]
+    Net(net::Command),
     /// Undo everything, from the receipt
     Teardown(teardown::Arguments),
     /// Print completions for a shell
@@ -92,19 +96,15 @@ enum Command {
     /// The service that keeps the network policy in force
     #[command(hide = true)]
     Guard(guard::Arguments),
-    /// The network of the agent
-    #[command(subcommand)]
-    Net(Net),
     /// For agentuser itself to call
     #[command(hide = true)]
     Worker,
-}
-
-/// What `net` does.
-#[derive(Subcommand, Debug)]
-enum Net {
-    /// What was refused, and what to type about it
-    Log(net_log::Arguments),
+    /// For agentuser itself to call
+    #[command(hide = true)]
+    Errand,
+    /// For agentuser itself to call, as the agent
+    #[command(hide = true)]
+    Connect(net::ConnectArguments),
 }
 
 /// Reads the command line and does what it says.
@@ -148,6 +148,12 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Status(arguments) => status::status(&global, &arguments),
         Command::Share(arguments) => share::share(&global, &arguments),
         Command::Unshare(arguments) => share::unshare(&global, &arguments),
+        Command::Net(command) => net::net(&global, &command),
+        Command::Errand => {
+            crate::host::errand::main().map_err(Failure::new)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Connect(arguments) => net::connect(&arguments),
         Command::Teardown(arguments) => teardown::teardown(&global, &arguments),
         Command::Completions { shell } => {
             let mut text = Vec::new();
@@ -161,7 +167,6 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         }
         Command::Helper(command) => helper::helper(&command),
         Command::Guard(arguments) => guard::guard(&arguments),
-        Command::Net(Net::Log(arguments)) => net_log::log(&global, &arguments),
         Command::Worker => {
             crate::host::worker::main().map_err(Failure::new)?;
             Ok(ExitCode::SUCCESS)

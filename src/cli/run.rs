@@ -2,6 +2,7 @@
 
 use super::{Failure, Global, existing_directory, invoker, printer, status};
 use crate::{
+    audit,
     host::{places, trust},
     launch::{
         brief::{Brief, Stamp, moment as moment_now},
@@ -14,8 +15,10 @@ use crate::{
 use clap::Args;
 use std::{
     ffi::{OsStr, OsString},
+    io::IsTerminal,
     path::{Path, PathBuf},
     process::ExitCode,
+    time::SystemTime,
 };
 
 /// Where the agent works.
@@ -61,6 +64,11 @@ pub(crate) fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Fai
     launch(global, &arguments.place, arguments.command)
 }
 
+/// Runs one command as the agent, in its home.
+pub(crate) fn at_home(global: &Global, command: Vec<OsString>) -> Result<ExitCode, Failure> {
+    launch(global, &Place { project: None, home: true }, command)
+}
+
 pub(crate) fn shell(global: &Global, place: &Place) -> Result<ExitCode, Failure> {
     launch(global, place, vec![])
 }
@@ -88,7 +96,26 @@ fn launch(global: &Global, place: &Place, command: Vec<OsString>) -> Result<Exit
     }
     arguments.push("--".into());
     arguments.extend(command);
-    relay::run(&brief.name, arguments).map_err(|error| Failure::new(error).hint("agentuser status"))
+    let began = SystemTime::now();
+    let code =
+        relay::run(&brief.name, arguments).map_err(|error| Failure::new(error).hint("agentuser status"))?;
+    if code != 0 && !global.quiet && std::io::stderr().is_terminal() {
+        explain(&brief.name, began);
+    }
+    Ok(ExitCode::from(code))
+}
+
+/// A refused connection looks like a closed port: where the audit log tells of one since the command began, it is said.
+fn explain(name: &AccountName, began: SystemTime) {
+    const MOST: usize = 3;
+    let denials = audit::since(audit::path(name).as_path(), began);
+    let Some(first) = denials.first() else { return };
+    let mut targets: Vec<_> = denials.iter().take(MOST).map(ToString::to_string).collect();
+    if denials.len() > MOST {
+        targets.push(format!("{} more", denials.len() - MOST));
+    }
+    let remedy = first.remedy().map(|command| format!("{command}, or ")).unwrap_or_default();
+    printer::warn(&format!("{name} was refused {}; {remedy}agentuser net log", targets.join(", ")));
 }
 
 /// The brief that whoever put the policy in force left, with the moment of that; none where it does not tell which agent

@@ -2,11 +2,11 @@
 
 mod apply;
 pub(super) mod draft;
-mod show;
+pub(super) mod show;
 
 pub(super) use apply::apply;
 
-use super::{Failure, Global, ask, invoker, printer, situation::Situation};
+use super::{Failure, Global, ask, invoker, net::propose, printer, situation::Situation};
 use crate::{
     host::{Lock, System},
     model::AccountName,
@@ -31,8 +31,8 @@ pub(crate) struct Arguments {
     /// Share this directory for reading; may be repeated
     #[arg(long, value_name = "DIR")]
     pub(super) read_only: Vec<PathBuf>,
-    /// Let the agent reach this network, such as 10.20.0.0/16 or 10.20.0.0/16,5432,8000-8099; may be repeated
-    #[arg(long, value_name = "NET[,PORT...]")]
+    /// Let the agent reach this, as `net allow` reads it: 10.20.0.0/16:5432,8000-8099, a domain, preset:NAME; may be repeated
+    #[arg(long, value_name = "DESTINATION")]
     pub(super) allow: Vec<String>,
     /// Let the agent reach this loopback port of other accounts; may be repeated
     #[arg(long, value_name = "PORT")]
@@ -65,9 +65,10 @@ pub(crate) fn setup(global: &Global, arguments: &Arguments) -> Result<ExitCode, 
     // Read again under the lock: another setup may have ended just now.
     let existing = invoker::policy()?;
     let draft = draft::draft(&answers.global, &answers.arguments, existing.as_ref())?;
-    let situation = Situation::of(draft.text, &draft.file, &System::new())?;
+    let mut situation = Situation::of(draft.text, &draft.file, &System::new())?;
     situation.refuse_unfit_machine()?;
     let names = names(&situation, global)?;
+    propose(&mut situation, &names);
     let plan = show::Shown::of(&situation, &names, &System::new())?;
     plan.refuse_what_is_foreign()?;
     if plan.is_empty() {
@@ -92,6 +93,12 @@ pub(crate) fn setup(global: &Global, arguments: &Arguments) -> Result<ExitCode, 
     Ok(ExitCode::SUCCESS)
 }
 
+/// Puts what the human's tools say now, and the addresses of names that have none yet, into the plan.
+fn propose(situation: &mut Situation, names: &[AccountName]) {
+    propose::hosts(situation, names);
+    propose::addresses(situation, names, false);
+}
+
 /// The agents to set up: the one named, else all of the policy.
 fn names(situation: &Situation, global: &Global) -> Result<Vec<AccountName>, Failure> {
     match &global.agent {
@@ -105,8 +112,10 @@ fn names(situation: &Situation, global: &Global) -> Result<Vec<AccountName>, Fai
 
 fn dry_run(global: &Global, arguments: &Arguments, draft: draft::Draft) -> Result<ExitCode, Failure> {
     let machine = System::new();
-    let situation = Situation::of(draft.text, &draft.file, &machine)?;
-    let plan = show::Shown::of(&situation, &names(&situation, global)?, &machine)?;
+    let mut situation = Situation::of(draft.text, &draft.file, &machine)?;
+    let names = names(&situation, global)?;
+    propose(&mut situation, &names);
+    let plan = show::Shown::of(&situation, &names, &machine)?;
     if arguments.json {
         printer::data(&plan.json()?);
     } else if plan.is_empty() {

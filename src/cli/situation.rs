@@ -7,6 +7,7 @@ use crate::{
     model::{AbsPath, AccountName, desired::Desired, facts::Facts},
     plan,
     policy::{self, Policy},
+    presets::Expansion,
     step::Layer,
 };
 
@@ -18,6 +19,8 @@ pub(crate) struct Situation {
     pub(crate) policy: Policy,
     /// Facts of the machine.
     pub(crate) facts: Facts,
+    /// What was found out beside the facts and a person should know, one line each.
+    pub(crate) told: Vec<String>,
 }
 
 impl Situation {
@@ -26,7 +29,7 @@ impl Situation {
         let policy = policy::parse(&text, file)?;
         refuse_unsupported(&policy, file)?;
         let facts = gather::facts(&policy, machine)?;
-        Ok(Self { text, policy, facts })
+        Ok(Self { text, policy, facts, told: vec![] })
     }
 
     /// What must be there before anything can be set up.
@@ -54,6 +57,13 @@ impl Situation {
         Ok(plan::desire(&self.policy, agent, &self.facts)?)
     }
 
+    /// What the network policy of one agent comes to.
+    pub(crate) fn open(&self, agent: &AccountName) -> Result<Expansion, Failure> {
+        let network = &self.policy.agents[agent].network;
+        Expansion::of(network, agent, &self.facts.catalog)
+            .map_err(|error| Failure::usage(error.to_string()).hint(error.hint()))
+    }
+
     /// The plan of what all agents share.
     pub(crate) fn machine_plan(&self) -> Plan {
         plan::machine(&self.text, &self.facts)
@@ -77,6 +87,11 @@ impl Situation {
     /// What this machine lacks, in words for a person.
     pub(crate) fn notices(&self) -> Vec<String> {
         let mut notices = policy::warnings(&self.policy);
+        for name in self.policy.agents.keys() {
+            let open = self.open(name).unwrap_or_default();
+            notices.extend(open.notes.into_iter().map(|note| format!("agent `{name}`: {note}")));
+        }
+        notices.extend(self.told.iter().cloned());
         if !self.facts.systemd {
             notices.push(
                 "no systemd here: nothing loads the rules at boot; the first `agentuser run` after a boot does".into(),

@@ -64,6 +64,7 @@ pub(crate) fn teardown(global: &Global, arguments: &Arguments) -> Result<ExitCod
     guard::forget(&name);
     let others = situation::agents_set_up(&machine)?;
     if others.is_empty() {
+        crate::guard::end();
         engine::teardown(&Scope::Machine, &mut machine, &mut steps)?;
     } else {
         drop(steps);

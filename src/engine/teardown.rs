@@ -64,13 +64,35 @@ pub fn teardown(
 /// Removes the directories of the state, once they are empty.
 fn sweep(scope: &Scope, machine: &mut dyn Act) -> Result<(), HostError> {
     match scope {
-        Scope::Agent(name) => machine.remove(&places::stamp(name))?,
-        Scope::Machine => sweep_agents(machine)?,
+        Scope::Agent(name) => {
+            machine.remove(&places::stamp(name))?;
+            let logs = format!("{name}.jsonl");
+            remove_from(places::LOGS, &|file| file.starts_with(&logs), machine)?;
+            remove_from(places::RUNTIME, &|file| file == format!("{name}.answers.json"), machine)?;
+        }
+        Scope::Machine => {
+            sweep_agents(machine)?;
+            remove_from(places::RUNTIME, &|file| file.starts_with("guard"), machine)?;
+        }
     }
-    for dir in [scope.state(), places::fixed(places::STATE), places::fixed(places::RUNTIME)] {
+    let shared = [places::STATE, places::RUNTIME, places::LOGS].map(places::fixed);
+    for dir in std::iter::once(scope.state()).chain(shared) {
         if machine.directory(&dir)?.is_some() && machine.names(&dir)?.is_empty() {
             machine.remove_dir(&dir)?;
         }
+    }
+    Ok(())
+}
+
+/// Removes files of one of our directories by name: what the guard wrote, which no step knows of.
+fn remove_from(
+    dir: &'static str,
+    ours: &dyn Fn(&str) -> bool,
+    machine: &mut dyn Act,
+) -> Result<(), HostError> {
+    let dir = places::fixed(dir);
+    for name in machine.names(&dir)?.iter().filter(|name| ours(name)) {
+        machine.remove(&dir.join(name))?;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 //! can rely on an owner, a group and an other entry; text is getfacl(1)'s short form with numbers.
 
 use crate::model::{Gid, Uid};
+use smallvec::{SmallVec, smallvec};
 use std::{fmt, ops};
 
 /// The attribute with the ACL that decides about the object itself.
@@ -168,15 +169,18 @@ pub enum AclError {
     Incomplete,
 }
 
+/// The value of an attribute. Those of usual length need no memory of their own, for a tree has many.
+pub type Bytes = SmallVec<[u8; 96]>;
+
 /// An ACL with its entries in the kernel's order. It always has an owner, a group and an other entry.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Acl(Vec<Entry>);
+pub struct Acl(SmallVec<[Entry; 8]>);
 
 impl Acl {
     /// The three entries that a mode stands for.
     pub fn from_mode(mode: u32) -> Self {
         let entry = |tag, shift: u32| Entry { tag, perm: Perm::of_bits(mode >> shift) };
-        Self(vec![entry(Tag::UserObj, 6), entry(Tag::GroupObj, 3), entry(Tag::Other, 0)])
+        Self(smallvec![entry(Tag::UserObj, 6), entry(Tag::GroupObj, 3), entry(Tag::Other, 0)])
     }
 
     /// Reads the value of one of the two attributes.
@@ -187,7 +191,7 @@ impl Acl {
             return Err(AclError::Version(version));
         }
         let (entries, []) = entries.as_chunks::<8>() else { return Err(AclError::Length(bytes.len())) };
-        let mut list = Vec::with_capacity(entries.len() + 3);
+        let mut list = SmallVec::<[Entry; 8]>::with_capacity(entries.len());
         for &[t0, t1, p0, p1, i0, i1, i2, i3] in entries {
             let perm = u16::from_le_bytes([p0, p1]);
             if perm > 7 {
@@ -212,8 +216,8 @@ impl Acl {
     }
 
     /// The value for one of the two attributes.
-    pub fn render(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(4 + 8 * self.0.len());
+    pub fn render(&self) -> Bytes {
+        let mut bytes = Bytes::with_capacity(4 + 8 * self.0.len());
         bytes.extend_from_slice(&VERSION.to_le_bytes());
         for entry in &self.0 {
             let (tag, id) = entry.tag.wire();

@@ -27,6 +27,10 @@ use crate::{
 use gates::{fill, lock};
 use guarding::Guarding;
 use lock_file::LockFile;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use std::{
     collections::BTreeMap,
     io,
@@ -36,7 +40,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use watch::{Signal, Watch};
+use watch::{Signal as Told, Watch};
 
 /// An agent, as its receipt has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,15 +123,15 @@ impl<'a> Guard<'a> {
         })
     }
 
-    /// Guards until it is told to end, or until no agent is left.
-    pub fn run(mut self) -> anyhow::Result<()> {
+    /// Guards until it is told to end, or, unless it is to `stay`, until no agent is left.
+    pub fn run(mut self, stay: bool) -> anyhow::Result<()> {
         let mut watch = Watch::new()?;
         self.reload();
         watch.follow(self.guarding.keys());
         self.look("it was not in force when the guard started", true, Instant::now());
         let (mut next, mut refreshed) = (Instant::now() + LOOK, Instant::now());
         let refresh = jittered(REFRESH);
-        while !self.guarding.is_empty() {
+        while stay || !self.guarding.is_empty() {
             self.state.hears_changes = watch.hears_changes();
             self.write_state();
             let look = if self.state.hears_changes { jittered(LOOK) } else { LOOK_SOON };
@@ -135,8 +139,8 @@ impl<'a> Guard<'a> {
             let heard = watch.wait(next.saturating_duration_since(Instant::now()))?;
             let now = Instant::now();
             match heard.signal {
-                Some(Signal::End) => break,
-                Some(Signal::Reload) => self.reload(),
+                Some(Told::End) => break,
+                Some(Told::Reload) => self.reload(),
                 None if heard.receipts => self.reload(),
                 None => {}
             }
@@ -278,9 +282,25 @@ pub fn forget(name: &AccountName) {
     let _ = std::fs::remove_file(crate::gate::answers::path(name).as_str());
 }
 
+/// Has the guard of this network namespace look at the receipts again; answers whether there is one.
+pub fn tell() -> bool {
+    state().is_some_and(|state| kill(Pid::from_raw(state.pid), Signal::SIGHUP).is_ok())
+}
+
+/// Has the guard of this network namespace end, and waits until it has.
+pub fn end() {
+    let pid = state().map(|state| Pid::from_raw(state.pid));
+    for _ in 0..60 {
+        if pid.is_none_or(|pid| kill(pid, Signal::SIGTERM).is_err()) {
+            return;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
 /// Starts a guard in the background, where no service manager does.
 pub fn start() -> io::Result<()> {
-    Command::new("/proc/self/exe")
+    Command::new(places::PROGRAM)
         .arg("guard")
         .env_clear()
         .env("PATH", crate::host::SYSTEM_PATH)

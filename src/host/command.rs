@@ -40,6 +40,7 @@ pub enum Program {
     Getent,
     Crontab,
     At,
+    Curl,
 }
 
 impl Program {
@@ -68,6 +69,7 @@ impl Program {
             Self::Getent => "getent",
             Self::Crontab => "crontab",
             Self::At => "at",
+            Self::Curl => "curl",
         }
     }
 

@@ -58,6 +58,7 @@ pub fn facts(policy: &Policy, machine: &dyn Observe) -> Result<Facts, HostError>
             .collect(),
         service_ports: service_ports(),
         nonce: nonce()?,
+        catalog: super::catalog::catalog(policy, machine)?,
         ..Facts::default()
     };
     for (owner, range) in accounts::sub_ids(&text("/etc/subuid").unwrap_or_default()) {

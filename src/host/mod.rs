@@ -1,9 +1,13 @@
 //! The machine, behind two traits: [`Observe`] reads and can't change anything, [`Act`] changes. All else in the program
 //! that touches the system goes through them, so that the engine runs on a machine in memory just as on the real one.
 
+#[cfg(target_os = "linux")]
+pub mod catalog;
 mod command;
 #[cfg(target_os = "linux")]
 pub mod dir;
+#[cfg(target_os = "linux")]
+pub mod errand;
 #[cfg(target_os = "linux")]
 mod files;
 #[cfg(target_os = "linux")]
@@ -17,6 +21,8 @@ mod processes;
 pub mod sys;
 #[cfg(target_os = "linux")]
 mod system;
+#[cfg(target_os = "linux")]
+mod tools;
 pub mod trust;
 pub mod users;
 #[cfg(target_os = "linux")]
@@ -114,6 +120,8 @@ pub enum Query {
     NftTable(&'static str, String),
     /// `systemctl is-enabled UNIT`.
     UnitEnabled(String),
+    /// `systemctl is-active UNIT`.
+    UnitActive(String),
 }
 
 /// Why the machine could not be read or changed.
@@ -278,6 +286,8 @@ pub mod places {
     pub const POLICY: &str = "/etc/agentuser/policy.yaml";
     /// Receipts and records.
     pub const STATE: &str = "/var/lib/agentuser";
+    /// Audit logs.
+    pub const LOGS: &str = "/var/log/agentuser";
     /// What is gone at the next boot.
     pub const RUNTIME: &str = "/run/agentuser";
 
@@ -294,6 +304,21 @@ pub mod places {
     /// One agent's part of the policy as it was put in force.
     pub fn in_force(agent: &AccountName) -> AbsPath {
         state(agent).join("policy.yaml")
+    }
+
+    /// Hosts of discovered presets that one agent's human accepted.
+    pub fn hosts(agent: &AccountName) -> AbsPath {
+        state(agent).join("hosts.json")
+    }
+
+    /// The addresses that one agent's names had.
+    pub fn addresses(agent: &AccountName) -> AbsPath {
+        state(agent).join("names.json")
+    }
+
+    /// Published ranges that were fetched.
+    pub fn ranges() -> AbsPath {
+        machine_state().join("ranges")
     }
 
     /// The sudoers drop-in of one agent.

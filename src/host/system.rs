@@ -186,8 +186,11 @@ impl Observe for System {
             Query::Sets => Command::new(Program::Ipset, ["save"]),
             Query::NftTable(family, name) => Command::new(Program::Nft, ["list", "table", family, name]),
             Query::UnitEnabled(unit) => Command::new(Program::Systemctl, ["is-enabled", unit]),
+            Query::UnitActive(unit) => Command::new(Program::Systemctl, ["is-active", unit]),
         };
-        if !matches!(query, Query::UnitEnabled(_)) && !rustix::process::geteuid().is_root() {
+        if !matches!(query, Query::UnitEnabled(_) | Query::UnitActive(_))
+            && !rustix::process::geteuid().is_root()
+        {
             return Err(HostError::NeedsRoot(format!("`{}`", command.line())));
         }
         Ok(command.output()?)

@@ -16,6 +16,7 @@ use std::{
     io::{self, BufRead, BufReader, Write},
     process::{Child, Stdio},
     sync::Mutex,
+    time::{Duration, Instant},
 };
 
 /// Who the child becomes.
@@ -135,7 +136,11 @@ pub fn main() -> io::Result<()> {
     from.read_line(&mut line)?;
     let request: Request = serde_json::from_str(&line)?;
     become_for_good(&request.identity)?;
-    let up = Up { from: Mutex::new(Box::new(from)), to: Mutex::new(io::stdout()) };
+    let up = Up {
+        from: Mutex::new(Box::new(from)),
+        to: Mutex::new(io::stdout()),
+        told: Mutex::new(Instant::now()),
+    };
     let answer = match perform(request.task, request.identity.uid, &up) {
         Ok(seen) => Answer::Seen(seen),
         Err(error) => Answer::Error(error.to_string()),
@@ -207,7 +212,12 @@ fn perform(task: Task, uid: Uid, up: &Up) -> Result<Seen, share::ShareError> {
 struct Up {
     from: Mutex<Box<dyn BufRead + Send>>,
     to: Mutex<io::Stdout>,
+    /// When word of progress was last sent.
+    told: Mutex<Instant>,
 }
+
+/// How often a person can be told of progress: more would wake root for nothing.
+const TELL: Duration = Duration::from_millis(50);
 
 impl Up {
     fn send(&self, answer: &Answer) -> io::Result<()> {
@@ -232,6 +242,12 @@ impl Sink for Up {
     }
 
     fn progress(&self, objects: u64) {
-        let _ = self.send(&Answer::Progress(objects));
+        // A thread that finds another telling has nothing newer to say.
+        if let Ok(mut told) = self.told.try_lock()
+            && told.elapsed() > TELL
+        {
+            *told = Instant::now();
+            let _ = self.send(&Answer::Progress(objects));
+        }
     }
 }

@@ -14,7 +14,7 @@ use nix::sys::{
 use std::{
     ffi::OsString,
     fs, io,
-    process::{Command, ExitCode, Stdio},
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -33,7 +33,7 @@ pub fn sudo(account: &str) -> io::Result<Command> {
 }
 
 /// Runs `enter` with these arguments as the agent and ends as the command ended: with its status, or by its signal.
-pub fn run(agent: &AccountName, arguments: Vec<OsString>) -> io::Result<ExitCode> {
+pub fn run(agent: &AccountName, arguments: Vec<OsString>) -> io::Result<u8> {
     let mut command = sudo(agent.as_str())?;
     command.arg("enter").args(arguments);
     let ignored = ignored();
@@ -51,7 +51,7 @@ pub fn run(agent: &AccountName, arguments: Vec<OsString>) -> io::Result<ExitCode
                 WaitStatus::Exited(_, 1) if !may_enter(agent) => {
                     return Err(io::Error::other(format!("sudo does not let you become {agent}")));
                 }
-                WaitStatus::Exited(_, code) => return Ok(ExitCode::from(u8::try_from(code).unwrap_or(125))),
+                WaitStatus::Exited(_, code) => return Ok(u8::try_from(code).unwrap_or(125)),
                 WaitStatus::Signaled(_, signal, _) => return die_by(signal),
                 WaitStatus::Stopped(..) => {
                     nix::sys::signal::raise(Signal::SIGSTOP)?;
@@ -84,7 +84,7 @@ fn ignored() -> u64 {
 }
 
 /// Dies by the signal that the command died by, without a core of our own.
-fn die_by(signal: Signal) -> io::Result<ExitCode> {
+fn die_by(signal: Signal) -> io::Result<u8> {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_CORE) {
         let _ = setrlimit(Resource::RLIMIT_CORE, 0, hard);
@@ -94,7 +94,7 @@ fn die_by(signal: Signal) -> io::Result<ExitCode> {
     let _ = crate::host::sys::restore_default_action(signal as i32);
     nix::sys::signal::raise(signal)?;
     // Only a signal whose default is not to end a process leads here.
-    Ok(ExitCode::from(u8::try_from(128 + signal as i32).unwrap_or(125)))
+    Ok(u8::try_from(128 + signal as i32).unwrap_or(125))
 }
 
 /// Sends a signal to the command, as its own account. It may not have been started yet.

@@ -1,6 +1,6 @@
 //! What is true of this machine, gathered once and handed to the planner, which looks at nothing else.
 
-use super::{AbsPath, AccountName, Gid, IdRange, Uid, desired::Firewall};
+use super::{AbsPath, AccountName, Gid, IdRange, Uid, catalog::Catalog, desired::Firewall};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -122,4 +122,6 @@ pub struct Facts {
     pub missing: Vec<(&'static str, &'static str)>,
     /// Fresh random text for an ownership marker.
     pub nonce: String,
+    /// What presets and names stand for.
+    pub catalog: Catalog,
 }

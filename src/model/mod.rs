@@ -2,6 +2,7 @@
 //! once, at the border, and never again. Pure: no I/O, the same on every platform.
 
 mod account;
+pub mod catalog;
 pub mod desired;
 pub mod facts;
 mod names;

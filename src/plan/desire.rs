@@ -3,17 +3,14 @@
 use crate::{
     formats::iptables::mark,
     model::{
-        AbsPath, AccountName, Gid, PortSet, Uid,
-        desired::{Access, Desired, Destinations, Firewall, Inbound, Log, Owner, SharedDir},
+        AbsPath, AccountName, Gid, Uid,
+        desired::{Access, Desired, Firewall, Inbound, Log, Owner, SharedDir},
         facts::{Facts, KnownAgent, marker},
     },
     policy,
+    presets::{ExpandError, Expansion, expand::grouped},
 };
-use ipnet::IpNet;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::RangeInclusive,
-};
+use std::{collections::BTreeSet, ops::RangeInclusive};
 
 /// Addresses at which clouds give out credentials of the machine; refused whatever a policy allows.
 const METADATA: [&str; 4] =
@@ -57,6 +54,9 @@ pub enum DesireError {
         "no free uid is left in the range {0} of system accounts (SYS_UID_MIN and SYS_UID_MAX of /etc/login.defs)"
     )]
     NoFreeId(String),
+    /// The gate's redirection is in the table of nftables.
+    #[error("`dns: gate` needs nft(8): install nftables, or write `dns: system`")]
+    GateNeedsNft,
     /// Every port for a DNS gate is taken.
     #[error("no port from {} to {} is free for a DNS gate", GATES.start(), GATES.end())]
     NoFreePort,
@@ -75,6 +75,14 @@ pub enum DesireError {
         path: AbsPath,
         /// What is wrong with it.
         why: String,
+    },
+    /// What the network policy opens can't be put in force.
+    #[error("agent `{agent}`: {source}")]
+    Network {
+        /// The agent.
+        agent: AccountName,
+        /// The entry and what is wrong with it.
+        source: ExpandError,
     },
     /// The service that starts programs at set times names the agent among those whom it lets in.
     #[error("`{0}` lists `{1}`: take it out, then set up again")]
@@ -117,10 +125,12 @@ pub fn desire(policy: &policy::Policy, name: &AccountName, facts: &Facts) -> Res
     }
     traverse.sort();
     traverse.dedup();
+    let open = Expansion::of(&agent.network, name, &facts.catalog)
+        .map_err(|source| DesireError::Network { agent: name.clone(), source })?;
     let ranges =
         [name.to_string(), uid.to_string()].into_iter().filter_map(|owner| facts.sub_uids.get(&owner));
     let sub_uids = ranges.flatten().copied().collect();
-    let firewall = firewall(uid, sub_uids, &agent.network);
+    let firewall = firewall_of(uid, sub_uids, &agent.network, &open, facts);
     let gate = gate(policy, name, facts)?;
     let generation = generation(&firewall, facts.agents.get(name));
     Ok(Desired {
@@ -193,6 +203,9 @@ fn gate(policy: &policy::Policy, name: &AccountName, facts: &Facts) -> Result<Op
     let of_others = facts.agents.keys().filter(|other| *other != name).filter_map(had);
     let mut taken: BTreeSet<u16> = of_others.collect();
     let gated = policy.agents.iter().filter(|(_, agent)| agent.network.dns == policy::Dns::Gate);
+    if !facts.nft && policy.agents[name].network.dns == policy::Dns::Gate {
+        return Err(DesireError::GateNeedsNft);
+    }
     for (agent, _) in gated.take_while(|(agent, _)| *agent <= name) {
         let free = |port: &u16| !taken.contains(port) && !facts.service_ports.contains(port);
         let port = had(agent).or_else(|| GATES.rev().find(free)).ok_or(DesireError::NoFreePort)?;
@@ -268,20 +281,22 @@ fn parents(
     Ok(())
 }
 
-/// The network policy in numbers. Entries with the same ports become one list.
+/// The network policy in numbers, as far as the policy itself says it: without presets and names.
 pub fn firewall(uid: Uid, sub_uids: Vec<crate::model::IdRange>, network: &policy::Network) -> Firewall {
+    firewall_of(uid, sub_uids, network, &Expansion::of_numbers(network), &Facts::default())
+}
+
+/// The network policy in numbers. Entries with the same ports become one list.
+fn firewall_of(
+    uid: Uid,
+    sub_uids: Vec<crate::model::IdRange>,
+    network: &policy::Network,
+    open: &Expansion,
+    facts: &Facts,
+) -> Firewall {
     let metadata = METADATA.iter().filter_map(|net| net.parse().ok()).map(|net| (None, net));
     let denied = network.deny.iter().map(|deny| (deny.ports.clone(), deny.net));
-    let mut allowed = Vec::new();
-    let mut loopback = Vec::new();
-    for allow in &network.allow {
-        match allow {
-            policy::Allow::Cidr { net, ports } => allowed.push((ports.clone(), *net)),
-            policy::Allow::Loopback(ports) => loopback.extend(ports.ranges().iter().copied()),
-            // Not in force yet: a policy that asks for these is refused before it is planned.
-            policy::Allow::Preset { .. } | policy::Allow::Domain { .. } => {}
-        }
-    }
+    let resolvers = if network.dns == policy::Dns::System { facts.catalog.resolvers.clone() } else { vec![] };
     Firewall {
         uid,
         sub_uids,
@@ -292,31 +307,18 @@ pub fn firewall(uid: Uid, sub_uids: Vec<crate::model::IdRange>, network: &policy
             policy::Inbound::Any => Inbound::Any,
         },
         deny: grouped(metadata.chain(denied)),
-        allow: grouped(allowed),
-        loopback: PortSet::from(loopback),
-        names: vec![],
+        allow: open.nets(),
+        loopback: open.loopback(),
+        names: open.names(),
         gate: None,
         generation: 0,
-        resolvers: vec![],
+        resolvers,
         log: match network.log.unwrap_or_default() {
             policy::Log::None => Log::None,
             policy::Log::Blocked => Log::Blocked,
             policy::Log::All => Log::All,
         },
     }
-}
-
-fn grouped(entries: impl IntoIterator<Item = (Option<PortSet>, IpNet)>) -> Vec<Destinations> {
-    let mut lists: BTreeMap<Option<PortSet>, Vec<IpNet>> = BTreeMap::new();
-    for (ports, net) in entries {
-        lists.entry(ports).or_default().push(net);
-    }
-    let sorted = |nets: Vec<IpNet>| {
-        let mut nets = IpNet::aggregate(&nets);
-        nets.sort();
-        nets
-    };
-    lists.into_iter().map(|(ports, nets)| Destinations { ports, nets: sorted(nets) }).collect()
 }
 
 #[cfg(test)]
@@ -357,7 +359,7 @@ mod tests {
             let port = |name: &AccountName| desire(&policy, name, facts).unwrap().firewall.gate;
             policy.agents.keys().map(port).collect::<Vec<_>>()
         };
-        let mut facts = Facts { service_ports: [1023].into(), ..facts() };
+        let mut facts = Facts { service_ports: [1023].into(), nft: true, ..facts() };
         assert_eq!(ports(&facts), [Some(1022), None, Some(1021)]);
         let two: AccountName = "two".parse().unwrap();
         let firewall = Some(desire(&policy, &two, &facts).unwrap().firewall);

@@ -36,16 +36,25 @@ pub fn machine(policy: &str, facts: &Facts) -> Plan {
         Directory { path: places::fixed("/etc/agentuser"), mode: 0o755 }.into(),
         File { replaces: true, ..file(places::POLICY, "policy /etc/agentuser/policy.yaml", policy, 0o644) }
             .into(),
-        file(places::PROGRAM, "program /usr/local/bin/agentuser", Content::Program, 0o755).into(),
+        File {
+            after: if facts.systemd { After::RestartGuard } else { After::Nothing },
+            ..file(places::PROGRAM, "program /usr/local/bin/agentuser", Content::Program, 0o755)
+        }
+        .into(),
     ];
     let denials = facts.cron.values().chain(facts.at.values());
     let lists: BTreeSet<_> = denials.filter_map(Denial::list).collect();
     steps.extend(lists.into_iter().map(|path| AnyStep::from(List { path: path.clone() })));
+    steps.extend(super::cache::machine(facts));
     if facts.systemd {
         let text = Content::Text(systemd::render(places::PROGRAM));
         let unit = file(systemd::PATH, "unit agentuser.service", text, 0o644);
         steps.push(File { layer: Layer::Network, after: After::ReloadUnits, ..unit }.into());
-        steps.push(Service { unit: systemd::NAME.into() }.into());
+        steps.push(Service { unit: systemd::NAME.into(), runs: false }.into());
+        let text = Content::Text(systemd::render_guard(places::PROGRAM));
+        let unit = file(systemd::GUARD_PATH, "unit agentuser-guard.service", text, 0o644);
+        steps.push(File { layer: Layer::Network, after: After::ReloadUnits, ..unit }.into());
+        steps.push(Service { unit: systemd::GUARD_NAME.into(), runs: true }.into());
     }
     if facts.nft && facts.iptables_is_nft {
         steps.extend(families(facts).into_iter().map(|family| AnyStep::from(FilterTable { family })));
@@ -57,6 +66,7 @@ pub fn machine(policy: &str, facts: &Facts) -> Plan {
 pub fn agent(desired: &Desired, facts: &Facts) -> Result<Plan, DesireError> {
     let mut steps = account(desired, facts)?;
     steps.extend(network(desired, facts));
+    steps.extend(super::cache::agent(&desired.name, facts));
     steps.extend(sharing(desired));
     steps.push(in_force(desired).into());
     steps.push(sudo(desired).into());

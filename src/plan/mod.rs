@@ -1,5 +1,6 @@
 //! From a policy and the facts of a machine to a plan. Pure: the same answer on every platform, for every caller.
 
+mod cache;
 mod desire;
 mod linux;
 

@@ -3,6 +3,10 @@
 //! Each change is checked by reading the result and comparing it with the value that was meant, so that an edit either
 //! does just that or is refused.
 
+mod network;
+
+pub use network::{add_allow, add_deny, remove_allow, remove_deny, set_dns};
+
 use super::{
     Agent, Policy, PolicyError, Project,
     error::quote,
@@ -33,6 +37,12 @@ pub enum EditError {
     /// There is none.
     #[error("the agent has no project {}", quote(.0.as_str()))]
     NoProject(AbsPath),
+    /// There is one already.
+    #[error("the agent's network has the entry {} already", quote(.0))]
+    EntryThere(String),
+    /// There is none.
+    #[error("the agent's network has no entry {}", quote(.0))]
+    NoEntry(String),
     /// The layout of the file is one that no edit was written for.
     #[error("line {line} of the policy is written in a way that can't be edited safely")]
     ByHand {
@@ -50,7 +60,8 @@ impl EditError {
             Self::Unreadable(error) | Self::Refused(error) => error.hint(),
             Self::AgentThere(name) => format!("choose another name, or remove `{name}` first"),
             Self::NoAgent(_) => "`agentuser status` lists the agents".into(),
-            Self::ProjectThere(_) => "nothing is left to do".into(),
+            Self::ProjectThere(_) | Self::EntryThere(_) => "nothing is left to do".into(),
+            Self::NoEntry(_) => "`agentuser net list` lists what is open".into(),
             Self::NoProject(_) => "`agentuser status` lists the projects".into(),
             Self::ByHand { mend, .. } => mend.clone(),
         }
@@ -108,18 +119,11 @@ pub fn add_project(text: &str, agent: &AccountName, project: &Project) -> Result
     let mend = format!("add by hand, below `projects` of the agent `{agent}`:\n{}", lines.text(6));
     change(text, &wanted, &mend, |page, root| {
         let (_, node) = root.get("agents")?.1.get(agent.as_str())?;
-        let Some((key, projects)) = node.get("projects") else { return first_project(page, node, project) };
-        let Some(last) = page.entries(projects)?.pop() else {
-            if page.is_flow(node) {
-                return Some(page.replace(projects.at.start..page.end(projects)?, &format!("[{flow}]")));
-            }
-            return open(page, node, projects, &lines.text(page.column(key.at.start)? + 2));
+        let Some((key, projects)) = node.get("projects") else {
+            let flow = format!("projects: [{flow}]");
+            return first_key(page, node, &EARLY, &render::first_project(project), &flow);
         };
-        if page.is_flow(projects) {
-            return Some(page.replace(last.end..last.end, &format!(", {flow}")));
-        }
-        let block = lines.text(page.column(last.first)?);
-        Some(insert(page, page.lines(&last)?.end, &block))
+        add_item(page, node, key, projects, &lines, &flow)
     })
 }
 
@@ -178,20 +182,49 @@ fn open(page: Page<'_>, parent: &Node<'_>, empty: &Node<'_>, block: &str) -> Opt
     Some(format!("{}{}", &with_block[..before], &with_block[end..]))
 }
 
-/// The key `projects` for an agent that has none yet.
-fn first_project(page: Page<'_>, agent: &Node<'_>, project: &Project) -> Option<String> {
+/// Keys of an agent that stand before its projects.
+const EARLY: [&str; 5] = ["human", "shell", "groups", "sharing", "view"];
+
+/// A key for an agent that does not have it yet, after those of `early` that it has: as lines, or in braces.
+fn first_key(
+    page: Page<'_>,
+    agent: &Node<'_>,
+    early: &[&str],
+    lines: &render::Lines,
+    flow: &str,
+) -> Option<String> {
     let Kind::Map(entries) = &agent.kind else { return None };
     let extents = page.entries(agent)?;
     if page.is_flow(agent) {
         let end = extents.last()?.end;
-        return Some(page.replace(end..end, &format!(", projects: [{}]", render::project_flow(project))));
+        return Some(page.replace(end..end, &format!(", {flow}")));
     }
-    let early = ["human", "shell", "groups", "sharing", "view"];
     let early = |(_, ((key, _), _)): &(usize, (&(Key<'_>, Node<'_>), &Entry))| early.contains(&&*key.name);
     let (index, _) = entries.iter().zip(&extents).enumerate().rfind(early)?;
     let entry = &extents[index];
-    let block = render::first_project(project).text(page.column(entry.first)?);
-    Some(insert(page, page.lines(entry)?.end, &block))
+    Some(insert(page, page.lines(entry)?.end, &lines.text(page.column(entry.first)?)))
+}
+
+/// Adds an item to the list of a key of `parent` that is there: as lines, or in braces.
+fn add_item(
+    page: Page<'_>,
+    parent: &Node<'_>,
+    key: &Key<'_>,
+    items: &Node<'_>,
+    lines: &render::Lines,
+    flow: &str,
+) -> Option<String> {
+    let Some(last) = page.entries(items)?.pop() else {
+        if page.is_flow(parent) {
+            return Some(page.replace(items.at.start..page.end(items)?, &format!("[{flow}]")));
+        }
+        return open(page, parent, items, &lines.text(page.column(key.at.start)? + 2));
+    };
+    if page.is_flow(items) {
+        return Some(page.replace(last.end..last.end, &format!(", {flow}")));
+    }
+    let block = lines.text(page.column(last.first)?);
+    Some(insert(page, page.lines(&last)?.end, &block))
 }
 
 /// Removes the entry of a list or mapping; `empty` stands for one without entries.

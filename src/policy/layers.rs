@@ -118,7 +118,7 @@ fn network(agent: &Agent, ask: &mut impl FnMut(&str, String, &'static str)) {
     for (i, entry) in network.allow.iter().enumerate() {
         let mend = "write the networks as `cidr:`";
         match entry {
-            Allow::Preset { name } => ask(&format!("network.allow[{i}].preset"), name.to_string(), mend),
+            Allow::Preset { name, .. } => ask(&format!("network.allow[{i}].preset"), name.to_string(), mend),
             Allow::Domain { name, .. } => ask(&format!("network.allow[{i}].domain"), name.to_string(), mend),
             Allow::Cidr { .. } | Allow::Loopback(_) => {}
         }

@@ -21,6 +21,7 @@ mod paths;
 mod reader;
 mod render;
 mod splice;
+mod target;
 mod validate;
 mod yaml;
 
@@ -28,9 +29,10 @@ pub use edit::{EditError, add_agent, add_project, remove_agent, remove_project};
 pub use environment::EnvPattern;
 pub use error::{PolicyError, Problem, Refusal};
 pub use layers::{Unsupported, unsupported};
-pub use names::{DomainName, HumanName, MemorySize, PRESETS, PresetName};
+pub use names::{DomainName, HumanName, MemorySize, PRESETS, PresetName, Region};
 pub use parse::parse;
 pub use render::render;
+pub use target::within;
 pub use validate::warnings;
 
 use crate::model::{AbsPath, AccountName, PortSet};
@@ -250,6 +252,39 @@ choice! {
     }
 }
 
+choice! {
+    /// A part of GitHub that publishes ranges of its own, by the key in GitHub's meta document.
+    GithubPart {
+        /// The site, and what it serves files from.
+        #[default]
+        Web = "web",
+        /// The API.
+        Api = "api",
+        /// git over ssh and https.
+        Git = "git",
+        /// The package registries.
+        Packages = "packages",
+        /// Sites of GitHub Pages.
+        Pages = "pages",
+        /// Runners of GitHub Actions.
+        Actions = "actions",
+        /// Codespaces.
+        Codespaces = "codespaces",
+        /// Copilot.
+        Copilot = "copilot",
+    }
+}
+
+impl GithubPart {
+    /// What `preset: github` opens by itself.
+    pub const ALWAYS: [Self; 3] = [Self::Web, Self::Api, Self::Git];
+
+    /// The word in the file.
+    pub fn as_str(self) -> &'static str {
+        self.word()
+    }
+}
+
 /// A directory that human and agent both work in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Project {
@@ -304,6 +339,8 @@ pub enum Allow {
     Preset {
         /// Its name.
         name: PresetName,
+        /// How much of it.
+        parts: Parts,
     },
     /// A domain.
     Domain {
@@ -321,6 +358,39 @@ pub enum Allow {
     },
     /// Ports on this machine's loopback.
     Loopback(PortSet),
+}
+
+impl Allow {
+    /// The network of a `cidr:`.
+    pub fn net(&self) -> Option<IpNet> {
+        if let Self::Cidr { net, .. } = self { Some(*net) } else { None }
+    }
+}
+
+/// As the file has it, in one line.
+impl fmt::Display for Allow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&render::allow_keys(self).join(", "))
+    }
+}
+
+/// As the file has it, in one line.
+impl fmt::Display for Deny {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&render::deny_keys(self).join(", "))
+    }
+}
+
+/// How much of a preset is let through.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Parts {
+    /// What the preset opens by itself.
+    #[default]
+    Whole,
+    /// Of `github`: these beside [`GithubPart::ALWAYS`], in the file's order.
+    Github(Vec<GithubPart>),
+    /// Of `aws-s3`: these regions only, in the file's order.
+    Regions(Vec<Region>),
 }
 
 /// A network that is refused whatever the allow list says.

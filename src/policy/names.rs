@@ -84,6 +84,32 @@ impl PresetName {
     }
 }
 
+/// A region of Amazon Web Services, such as `eu-central-1`. Which ones there are is in the published ranges.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Region(String);
+
+impl Region {
+    /// The region as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(super) fn read(text: &str) -> Result<Self, Refusal> {
+        let word = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase());
+        let number = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit());
+        let parts: Vec<&str> = text.split('-').collect();
+        let fits = match parts[..] {
+            [ref words @ .., last] => words.len() >= 2 && words.iter().all(|part| word(part)) && number(last),
+            [] => false,
+        };
+        if fits && text.len() <= 32 {
+            return Ok(Self(text.into()));
+        }
+        let hint = "write it as AWS does, such as `eu-central-1`";
+        Err(Refusal::new(format!("{} is not a region", quote(text)), hint))
+    }
+}
+
 /// A domain in lower case, or with a leading `*.` whatever lies below one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DomainName(String);
@@ -203,7 +229,7 @@ macro_rules! text {
         }
     )+};
 }
-text!(HumanName, PresetName, DomainName);
+text!(HumanName, PresetName, DomainName, Region);
 
 macro_rules! from_str {
     ($($name:ident),+) => {$(
@@ -216,7 +242,7 @@ macro_rules! from_str {
         }
     )+};
 }
-from_str!(HumanName, PresetName, DomainName, MemorySize);
+from_str!(HumanName, PresetName, DomainName, MemorySize, Region);
 
 #[cfg(test)]
 mod tests {
@@ -243,6 +269,16 @@ mod tests {
             ["", "com", "*.com", "*", "a.*.com", "*a.com", "a..b", ".a.b", "a.b.", "-a.b", "a_b.c", "ä.com"];
         for bad in bad.iter().chain(&["https://a.b/c", "a.b:443", "192.0.2.1", "::1", "localhost", "a b.c"]) {
             assert!(bad.parse::<DomainName>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn regions() {
+        for good in ["eu-central-1", "us-gov-west-1", "eusc-de-east-1"] {
+            assert_eq!(good.parse::<Region>().unwrap().as_str(), good);
+        }
+        for bad in ["", "eu", "eu-central", "EU-central-1", "eu-central-x", "eu--1", "-a-1", "eu_central_1"] {
+            assert!(bad.parse::<Region>().is_err(), "{bad}");
         }
     }
 

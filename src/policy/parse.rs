@@ -1,11 +1,11 @@
 //! From the text of a policy file to its value.
 
 use super::{
-    Access, Agent, Allow, Confine, Deny, EnvPattern, Environment, Limits, MAX_BYTES, MemorySize, Network,
-    Policy, PolicyError, Project, VERSION, environment,
+    Access, Agent, Allow, Confine, Deny, EnvPattern, Environment, GithubPart, Limits, MAX_BYTES, MemorySize,
+    Network, Parts, Policy, PolicyError, Project, VERSION, environment,
     error::{Place, Refusal, quote},
     groups, layers,
-    names::{DomainName, HumanName, PresetName},
+    names::{DomainName, HumanName, PresetName, Region},
     network, paths,
     reader::{Fields, Reader},
     validate,
@@ -30,7 +30,9 @@ const AGENT: &[&str] = &[
 ];
 const PROJECT: &[&str] = &["path", "access", "git"];
 const NETWORK: &[&str] = &["outbound", "inbound", "dns", "log", "allow", "deny"];
-const ALLOW: &[&str] = &["preset", "domain", "cidr", "loopback", "ports"];
+const ALLOW: &[&str] = &["preset", "github", "regions", "domain", "cidr", "loopback", "ports"];
+/// Keys of an entry of `allow` that say more of its destination.
+const DETAILS: [&str; 3] = ["ports", "github", "regions"];
 const DENY: &[&str] = &["cidr", "ports"];
 const ENVIRONMENT: &[&str] = &["pass", "set"];
 const LIMITS: &[&str] = &["memory", "cpus", "processes", "open-files"];
@@ -230,16 +232,17 @@ impl<'t> Reader<'t> {
     fn allow(&mut self, node: &Node<'t>) -> Option<Allow> {
         let kinds = "`preset`, `domain`, `cidr` or `loopback`";
         let fields = self.fields(node, "an entry of `allow`", ALLOW)?;
-        let given: Vec<_> = fields.present().filter(|(key, _)| key.name != "ports").collect();
+        let given: Vec<_> = fields.present().filter(|(key, _)| !DETAILS.contains(&&*key.name)).collect();
         let (key, value) = match given[..] {
             [entry] => entry,
             [] if fields.strange => return None,
             [] => {
-                self.fault(
-                    node.at,
-                    "an entry of `allow` without a destination",
-                    format!("add one of {kinds}"),
-                );
+                let hint = match (fields.get("github"), fields.get("regions")) {
+                    (Some(_), _) => "add `preset: github` to it".into(),
+                    (_, Some(_)) => "add `preset: aws-s3` to it".into(),
+                    _ => format!("add one of {kinds}"),
+                };
+                self.fault(node.at, "an entry of `allow` without a destination", hint);
                 return None;
             }
             [_, (second, _), ..] => {
@@ -261,6 +264,14 @@ impl<'t> Reader<'t> {
             self.fault(node.at, format!("`ports` beside `{}`", key.name), hint);
             return None;
         }
+        let of = node_text(value, self.text);
+        for (name, preset) in [("github", "github"), ("regions", "aws-s3")] {
+            if let Some(node) = fields.get(name).filter(|_| key.name != "preset" || of != preset) {
+                let message = format!("`{name}` beside `{}: {}`", key.name, quote(of).trim_matches('`'));
+                self.fault(node.at, message, format!("`{name}` goes with `preset: {preset}` only"));
+                return None;
+            }
+        }
         if key.name == "loopback" {
             return self.ports(value, "`loopback`").map(Allow::Loopback);
         }
@@ -269,13 +280,65 @@ impl<'t> Reader<'t> {
         let (text, ports) = (text?, ports.map_or(Some(None), |ports| ports.map(Some)));
         let at = value.at;
         match &*key.name {
-            "preset" => Some(Allow::Preset { name: self.judge(at, PresetName::read(text))? }),
+            "preset" => {
+                let name = self.judge(at, PresetName::read(text))?;
+                Some(Allow::Preset { name, parts: self.parts(&fields)? })
+            }
             "domain" => {
                 let name = self.judge(at, DomainName::read(text))?;
                 Some(Allow::Domain { name, ports: ports?.unwrap_or_else(network::https) })
             }
             _ => Some(Allow::Cidr { net: self.judge(at, network::allowed_cidr(text))?, ports: ports? }),
         }
+    }
+
+    /// How much of a preset is meant; `None` where that is refused.
+    fn parts(&mut self, fields: &Fields<'_, 't>) -> Option<Parts> {
+        if let Some(node) = fields.get("github") {
+            let hint = "a list such as `[packages, pages]`";
+            return self
+                .unique(node, "`github`", hint, |reader, item| reader.choice::<GithubPart>(item, "`github`"))
+                .map(Parts::Github);
+        }
+        if let Some(node) = fields.get("regions") {
+            let hint = "a list such as `[eu-central-1]`";
+            return self
+                .unique(node, "`regions`", hint, |reader, item| {
+                    let text = reader.scalar(item, "a region", "write one region an item")?;
+                    reader.judge(item.at, Region::read(text))
+                })
+                .map(Parts::Regions);
+        }
+        Some(Parts::Whole)
+    }
+
+    /// A list that is not empty and names nothing twice; `None` where any of it is refused.
+    fn unique<T: PartialEq>(
+        &mut self,
+        node: &Node<'t>,
+        what: &str,
+        hint: &str,
+        read: impl Fn(&mut Self, &Node<'t>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let yaml::Kind::List(items) = &node.kind else {
+            self.list(node, what, hint);
+            return None;
+        };
+        if items.is_empty() {
+            self.fault(node.at, format!("{what} lists nothing"), format!("write {hint}, or leave it out"));
+            return None;
+        }
+        let mut list = Vec::with_capacity(items.len());
+        for item in items {
+            let value = read(self, item)?;
+            if list.contains(&value) {
+                let text = quote(node_text(item, self.text));
+                self.fault(item.at, format!("{text} stands in {what} twice"), "remove one of the two");
+                return None;
+            }
+            list.push(value);
+        }
+        Some(list)
     }
 
     fn deny(&mut self, node: &Node<'t>) -> Option<Deny> {
@@ -372,6 +435,11 @@ impl<'t> Reader<'t> {
                 .and_then(|node| self.choice(node, "`user-namespaces`")),
         }
     }
+}
+
+/// The text of a scalar; empty for anything else.
+fn node_text<'n>(node: &'n Node<'_>, text: &'n str) -> &'n str {
+    node.scalar(text).unwrap_or_default()
 }
 
 fn agent_name(error: &NameError, name: &str) -> Refusal {

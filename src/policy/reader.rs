@@ -46,7 +46,7 @@ const BELONGS: [(&str, &[&str]); 9] = [
     ("agents", &["human", "shell", "groups", "sharing", "view", "projects"]),
     ("projects", &["access", "git"]),
     ("network", &["outbound", "inbound", "dns", "log", "allow", "deny"]),
-    ("network.allow", &["preset", "domain", "cidr", "loopback", "ports"]),
+    ("network.allow", &["preset", "github", "regions", "domain", "cidr", "loopback", "ports"]),
     ("environment", &["pass", "set"]),
     ("limits", &["memory", "cpus", "processes", "open-files"]),
     ("confine", &["no-new-privileges", "landlock", "user-namespaces", "private-tmp"]),

@@ -1,7 +1,8 @@
 //! A policy as text that a person goes on editing: what is not at its default, one key a line, with short comments.
 
 use super::{
-    Access, Agent, Allow, Confine, Environment, Limits, Network, Policy, Project, VERSION, network, parse,
+    Access, Agent, Allow, Confine, Deny, Environment, Limits, Network, Parts, Policy, Project, VERSION,
+    network, parse,
 };
 use crate::model::{AccountName, PortRange, PortSet, Protocol};
 use ipnet::IpNet;
@@ -110,9 +111,34 @@ pub(super) fn project_lines(project: &Project) -> Lines {
     lines
 }
 
+/// Keys below each other, the inner ones two columns in, and in the last of them one entry of a list.
+pub(super) fn entry_below(keys: &[&str], entry: &[String]) -> Lines {
+    let mut lines = Lines::default();
+    for (depth, key) in keys.iter().enumerate() {
+        lines.add(depth, format!("{key}:"));
+    }
+    entry_lines(&mut lines, keys.len(), entry);
+    lines
+}
+
+/// One line.
+pub(super) fn line_below(keys: &[&str], line: String) -> Lines {
+    let mut lines = Lines::default();
+    for (depth, key) in keys.iter().enumerate() {
+        lines.add(depth, format!("{key}:"));
+    }
+    lines.add(keys.len(), line);
+    lines
+}
+
+/// Keys in braces.
+pub(super) fn flow(keys: &[String]) -> String {
+    format!("{{ {} }}", keys.join(", "))
+}
+
 /// One project in braces.
 pub(super) fn project_flow(project: &Project) -> String {
-    format!("{{ {} }}", project_keys(project).join(", "))
+    flow(&project_keys(project))
 }
 
 fn item(lines: &mut Lines, depth: usize, project: &Project) {
@@ -156,36 +182,53 @@ fn network_lines(lines: &mut Lines, network: &Network) {
             "allow:",
             if closed { "all that it reaches" } else { "of no effect with outbound: allow" },
         );
-        network.allow.iter().for_each(|entry| allow(lines, entry));
+        network.allow.iter().for_each(|entry| entry_lines(lines, 3, &allow_keys(entry)));
     }
     if !network.deny.is_empty() {
         lines.add_with(2, "deny:", "wins over allow");
-        for deny in &network.deny {
-            lines.add(3, format!("- cidr: {}", net(&deny.net)));
-            ports(lines, deny.ports.as_ref());
-        }
+        network.deny.iter().for_each(|entry| entry_lines(lines, 3, &deny_keys(entry)));
     }
 }
 
-fn allow(lines: &mut Lines, entry: &Allow) {
+/// An item of a block list with these keys.
+fn entry_lines(lines: &mut Lines, depth: usize, keys: &[String]) {
+    for (i, key) in keys.iter().enumerate() {
+        lines.add(depth, format!("{}{key}", if i == 0 { "- " } else { "  " }));
+    }
+}
+
+/// The keys of an entry of `allow`.
+pub(super) fn allow_keys(entry: &Allow) -> Vec<String> {
     match entry {
-        Allow::Preset { name } => lines.add(3, format!("- preset: {name}")),
+        Allow::Preset { name, parts } => {
+            let mut keys = vec![format!("preset: {name}")];
+            match parts {
+                Parts::Whole => {}
+                Parts::Github(parts) => {
+                    keys.push(format!("github: {}", list(parts.iter().map(ToString::to_string))));
+                }
+                Parts::Regions(regions) => {
+                    keys.push(format!("regions: {}", list(regions.iter().map(ToString::to_string))));
+                }
+            }
+            keys
+        }
         Allow::Domain { name, ports: given } => {
-            lines.add(3, format!("- domain: {}", scalar(name.as_str())));
-            ports(lines, Some(given).filter(|given| **given != network::https()));
+            let given = Some(given).filter(|given| **given != network::https());
+            with_ports(format!("domain: {}", scalar(name.as_str())), given)
         }
-        Allow::Cidr { net: given, ports: on } => {
-            lines.add(3, format!("- cidr: {}", net(given)));
-            ports(lines, on.as_ref());
-        }
-        Allow::Loopback(given) => lines.add(3, format!("- loopback: {}", port_list(given))),
+        Allow::Cidr { net: given, ports } => with_ports(format!("cidr: {}", net(given)), ports.as_ref()),
+        Allow::Loopback(given) => vec![format!("loopback: {}", port_list(given))],
     }
 }
 
-fn ports(lines: &mut Lines, given: Option<&PortSet>) {
-    if let Some(given) = given {
-        lines.add(3, format!("  ports: {}", port_list(given)));
-    }
+/// The keys of an entry of `deny`.
+pub(super) fn deny_keys(entry: &Deny) -> Vec<String> {
+    with_ports(format!("cidr: {}", net(&entry.net)), entry.ports.as_ref())
+}
+
+fn with_ports(key: String, ports: Option<&PortSet>) -> Vec<String> {
+    std::iter::once(key).chain(ports.map(|ports| format!("ports: {}", port_list(ports)))).collect()
 }
 
 fn port_list(ports: &PortSet) -> String {

@@ -2,6 +2,7 @@
 
 use super::{Check, Description, Layer, Step, Undo};
 use crate::{
+    formats::systemd,
     host::{Act, Command, FileState, HostError, Observe, Program, Validator},
     model::{AbsPath, Gid, Uid},
 };
@@ -27,6 +28,8 @@ pub enum After {
     ReloadUnits,
     /// sshd reads its configuration again.
     ReloadSshd,
+    /// The guard starts again, where it runs: it goes on with the program that it was started from.
+    RestartGuard,
     /// Once it has gone, nobody can start a session any more: those that run are ended.
     EndSessions(Uid),
 }
@@ -64,8 +67,11 @@ impl File {
         match self.after {
             After::ReloadUnits => machine.run(&Command::new(Program::Systemctl, ["daemon-reload"])),
             After::ReloadSshd => reload_sshd(machine),
+            After::RestartGuard if !gone => {
+                machine.run(&Command::new(Program::Systemctl, ["try-restart", systemd::GUARD_NAME]))
+            }
             After::EndSessions(uid) if gone => machine.end_processes(uid, &[]),
-            After::Nothing | After::EndSessions(_) => Ok(()),
+            After::Nothing | After::EndSessions(_) | After::RestartGuard => Ok(()),
         }
     }
 }
@@ -97,6 +103,7 @@ impl Step for File {
             After::ReloadSshd => {
                 change.push("systemctl try-reload-or-restart ssh.service sshd.service".into());
             }
+            After::RestartGuard => change.push(format!("systemctl try-restart {}", systemd::GUARD_NAME)),
             After::Nothing | After::EndSessions(_) => {}
         }
         let why = match self.layer {

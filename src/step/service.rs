@@ -1,4 +1,4 @@
-//! The unit that loads the rules at boot, enabled.
+//! A unit of the service manager, enabled, and where it stays also started.
 
 use super::{Check, Description, Layer, Step, Undo};
 use crate::host::{Act, Command, HostError, Observe, Program, Query};
@@ -9,13 +9,29 @@ use serde::{Deserialize, Serialize};
 pub struct Service {
     /// Its name.
     pub unit: String,
+    /// Whether it runs all the time.
+    #[serde(default)]
+    pub runs: bool,
 }
 
 impl Service {
     fn is_enabled(&self, machine: &dyn Observe) -> Result<bool, HostError> {
-        let output = machine.query(&Query::UnitEnabled(self.unit.clone()))?;
-        Ok(output.status.success() && output.stdout.trim_ascii() == b"enabled")
+        says(&Query::UnitEnabled(self.unit.clone()), b"enabled", machine)
     }
+
+    fn is_active(&self, machine: &dyn Observe) -> Result<bool, HostError> {
+        says(&Query::UnitActive(self.unit.clone()), b"active", machine)
+    }
+
+    fn enable(&self) -> Command {
+        let now = self.runs.then_some("--now");
+        Command::new(Program::Systemctl, ["enable"].into_iter().chain(now).chain([self.unit.as_str()]))
+    }
+}
+
+fn says(query: &Query, word: &[u8], machine: &dyn Observe) -> Result<bool, HostError> {
+    let output = machine.query(query)?;
+    Ok(output.status.success() && output.stdout.trim_ascii() == word)
 }
 
 impl Step for Service {
@@ -26,14 +42,22 @@ impl Step for Service {
     fn describe(&self) -> Description {
         Description {
             layer: Layer::Network,
-            title: format!("{} at every boot", self.unit),
-            why: "the rules are in force before the network is up",
-            change: vec![format!("systemctl enable {}", self.unit)],
+            title: format!("{} {}", self.unit, if self.runs { "runs" } else { "at every boot" }),
+            why: if self.runs {
+                "answers DNS, writes the audit log, and repairs what other tools put out of force"
+            } else {
+                "the rules are in force before the network is up"
+            },
+            change: vec![self.enable().line()],
         }
     }
 
     fn check(&self, machine: &dyn Observe) -> Result<Check, HostError> {
-        Ok(if self.is_enabled(machine)? { Check::Satisfied } else { Check::Missing })
+        Ok(match self.is_enabled(machine)? {
+            false => Check::Missing,
+            true if self.runs && !self.is_active(machine)? => Check::Drifted(vec!["it does not run".into()]),
+            true => Check::Satisfied,
+        })
     }
 
     fn capture(&self, machine: &dyn Observe) -> Result<Undo, HostError> {
@@ -41,7 +65,7 @@ impl Step for Service {
     }
 
     fn apply(&self, machine: &mut dyn Act) -> Result<Vec<String>, HostError> {
-        machine.run(&Command::new(Program::Systemctl, ["enable", &self.unit]))?;
+        machine.run(&self.enable())?;
         Ok(vec![])
     }
 

@@ -276,6 +276,8 @@ impl Observe for Fake {
             }
             Query::UnitEnabled(unit) if self.disk.units.contains(unit) => output(0, "enabled\n"),
             Query::UnitEnabled(_) => output(1, "disabled\n"),
+            Query::UnitActive(unit) if self.disk.units.contains(unit) => output(0, "active\n"),
+            Query::UnitActive(_) => output(3, "inactive\n"),
         })
     }
 

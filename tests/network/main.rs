@@ -14,6 +14,7 @@
 mod agents;
 mod boot;
 mod canary;
+mod commands;
 mod guards;
 mod inbound;
 mod legacy;

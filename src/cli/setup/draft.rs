@@ -5,7 +5,7 @@ use crate::{
     cli::{Failure, Global, ask as question, existing_directory, invoker},
     host::places,
     model::{AbsPath, AccountName, PortRange},
-    policy::{self, Access, Agent, Allow, HumanName, Policy, Project, edit},
+    policy::{self, Access, Agent, Allow, Dns, HumanName, Policy, Project, edit},
 };
 use std::path::PathBuf;
 
@@ -115,7 +115,7 @@ pub(super) fn draft(
             return Err(Failure::usage(format!(
                 "agent `{name}` is in the policy already; --allow and --loopback are for a new one"
             ))
-            .hint(format!("sudo editor {}, then agentuser setup", places::POLICY)));
+            .hint("agentuser net allow DESTINATION"));
         }
         return add_projects(text, &policy, &name, projects).map(in_force);
     }
@@ -135,6 +135,11 @@ pub(super) fn draft(
     let mut agent = Agent::new(human);
     agent.projects = projects;
     agent.network.allow = allow;
+    // Names that nobody resolves open nothing.
+    let by_name = |entry: &Allow| matches!(entry, Allow::Preset { .. } | Allow::Domain { .. });
+    if agent.network.allow.iter().any(by_name) {
+        agent.network.dns = Dns::Gate;
+    }
     match existing {
         Some(_) => edit::add_agent(&text, &name, &agent).map(in_force).map_err(edit_failure),
         None => Ok(in_force(policy::render(&Policy::new([(name, agent)].into())))),
@@ -189,17 +194,8 @@ fn allow(arguments: &Arguments) -> Result<Vec<Allow>, Failure> {
     };
     let mut allow = Vec::new();
     for entry in &arguments.allow {
-        let mut words = entry.split(',');
-        let net = words.next().unwrap_or_default();
-        let net: ipnet::IpNet = net
-            .parse()
-            .or_else(|_| net.parse::<std::net::IpAddr>().map(ipnet::IpNet::from))
-            .map_err(|_| {
-                Failure::usage(format!("`{}` is not a network", net.escape_default()))
-                    .hint("write it as 10.20.0.0/16")
-            })?;
-        let ports = ports(&words.collect::<Vec<_>>())?;
-        allow.push(Allow::Cidr { net: net.trunc(), ports: (!ports.is_empty()).then(|| ports.into()) });
+        let target = Allow::read_target(entry);
+        allow.push(target.map_err(|refusal| Failure::usage(refusal.to_string()).hint(refusal.hint()))?);
     }
     let loopback = ports(&arguments.loopback.iter().map(String::as_str).collect::<Vec<_>>())?;
     if !loopback.is_empty() {

@@ -10,14 +10,26 @@ use crate::{
     engine::StepReport,
     host::System,
     model::AccountName,
-    step::Check,
+    policy::{Agent, Allow},
+    presets::listed::{self, About},
+    step::{Check, Layer},
 };
 use serde::Serialize;
 
 /// What a setup would change, and what it found.
-pub(super) struct Shown {
+pub(in crate::cli) struct Shown {
     sections: Vec<(String, Vec<StepReport>)>,
+    presets: Vec<Preset>,
     notices: Vec<String>,
+}
+
+/// A preset of an agent, with what it opens and what could leak through it.
+#[derive(Serialize)]
+struct Preset {
+    of: String,
+    name: String,
+    opens: &'static str,
+    leaks: &'static str,
 }
 
 #[derive(Serialize)]
@@ -31,19 +43,22 @@ struct Planned<'a> {
 
 impl Shown {
     /// Compares all plans with the machine.
-    pub(super) fn of(
+    pub(in crate::cli) fn of(
         situation: &Situation,
         names: &[AccountName],
         machine: &System,
     ) -> Result<Self, Failure> {
         let mut sections =
             vec![("this machine".to_owned(), situation::compare(&situation.machine_plan(), machine, true)?)];
+        let mut presets = Vec::new();
         for name in names {
             let human = situation.policy.agents[name].human.as_str();
             let reports = situation::compare(&situation.agent_plan(name)?, machine, true)?;
-            sections.push((format!("{name}, the agent of {human}"), reports));
+            let of = format!("{name}, the agent of {human}");
+            presets.extend(presets_of(&of, &situation.policy.agents[name]));
+            sections.push((of, reports));
         }
-        Ok(Self { sections, notices: situation.notices() })
+        Ok(Self { sections, presets, notices: situation.notices() })
     }
 
     fn changes(&self) -> impl Iterator<Item = (&str, &StepReport)> {
@@ -60,7 +75,7 @@ impl Shown {
     }
 
     /// What stands in the way stops a setup before its first change.
-    pub(super) fn refuse_what_is_foreign(&self) -> Result<(), Failure> {
+    pub(in crate::cli) fn refuse_what_is_foreign(&self) -> Result<(), Failure> {
         for (_, report) in self.changes() {
             if let Check::Foreign(what) = &report.check {
                 let error = crate::engine::SetupError::Foreign {
@@ -74,12 +89,12 @@ impl Shown {
     }
 
     /// One line a step, by layer.
-    pub(super) fn print(&self) {
+    pub(in crate::cli) fn print(&self) {
         self.list(false);
     }
 
     /// With the exact change of each step.
-    pub(super) fn explain(&self) {
+    pub(in crate::cli) fn explain(&self) {
         self.list(true);
     }
 
@@ -100,6 +115,9 @@ impl Shown {
                 }
                 show(report, whole);
             }
+            if layer_changes(reports, Layer::Network) {
+                self.presets.iter().filter(|preset| preset.of == *of).for_each(opens);
+            }
         }
         for notice in &self.notices {
             printer::warn(notice);
@@ -118,7 +136,12 @@ impl Shown {
             })
         };
         let steps = self.changes().map(planned).collect::<Result<Vec<_>, _>>().map_err(Failure::new)?;
-        let plan = serde_json::json!({ "version": 1, "steps": steps, "notices": self.notices });
+        let plan = serde_json::json!({
+            "version": 1,
+            "steps": steps,
+            "presets": self.presets,
+            "notices": self.notices,
+        });
         serde_json::to_string_pretty(&plan).map_err(Failure::new)
     }
 
@@ -136,6 +159,28 @@ impl Shown {
             }
         }
     }
+}
+
+/// The presets of an agent.
+fn presets_of(of: &str, agent: &Agent) -> Vec<Preset> {
+    let preset = |entry: &Allow| match entry {
+        Allow::Preset { name, .. } => {
+            let About { opens, leaks } = listed::about(*name);
+            Some(Preset { of: of.into(), name: name.to_string(), opens, leaks })
+        }
+        _ => None,
+    };
+    agent.network.allow.iter().filter_map(preset).collect()
+}
+
+fn layer_changes(reports: &[StepReport], layer: Layer) -> bool {
+    reports.iter().any(|report| report.description.layer == layer && report.check != Check::Satisfied)
+}
+
+fn opens(preset: &Preset) {
+    printer::data(&format!("  preset {}", preset.name));
+    printer::detail(&format!("opens  {}", preset.opens));
+    printer::detail(&format!("leaks  {}", preset.leaks));
 }
 
 fn show(report: &StepReport, whole: bool) {
@@ -221,6 +266,13 @@ fn reach(situation: &Situation, name: &AccountName) -> String {
         0 => {}
         1..=4 => parts.push(nets.join(", ")),
         n => parts.push(format!("{n} networks")),
+    }
+    let names: Vec<&str> =
+        firewall.names.iter().flat_map(|list| list.names.iter().map(String::as_str)).collect();
+    match names.len() {
+        0 => {}
+        1..=4 => parts.push(names.join(", ")),
+        n => parts.push(format!("{n} names")),
     }
     if !firewall.loopback.is_empty() {
         parts.push(format!("loopback ports {}", firewall.loopback));

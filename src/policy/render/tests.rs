@@ -1,7 +1,7 @@
 use super::*;
 use crate::policy::{
-    Deny, Dns, DomainName, EnvPattern, Git, HumanName, Inbound, Log, Outbound, PRESETS, Sharing,
-    UserNamespaces, View,
+    Choice, Deny, Dns, DomainName, EnvPattern, Git, GithubPart, HumanName, Inbound, Log, Outbound, PRESETS,
+    Sharing, UserNamespaces, View,
 };
 use proptest::{collection, option, prelude::*, sample::select};
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -34,10 +34,27 @@ fn port_set() -> impl Strategy<Value = PortSet> {
     collection::vec(range, 1..4).prop_map(PortSet::from)
 }
 
-fn allow_entry() -> impl Strategy<Value = Allow> {
+fn parts() -> impl Strategy<Value = (Parts, Parts)> {
+    let github = proptest::sample::subsequence(GithubPart::ALL, 0..4);
+    let github = github.prop_map(|parts| if parts.is_empty() { Parts::Whole } else { Parts::Github(parts) });
+    let regions = collection::btree_set("[a-z]{2}-[a-z]{2,5}-[1-9]", 0..3).prop_map(|names| {
+        let regions: Vec<_> = names.iter().map(|name| name.parse().unwrap()).collect();
+        if regions.is_empty() { Parts::Whole } else { Parts::Regions(regions) }
+    });
+    (github, regions)
+}
+
+pub(in crate::policy) fn allow_entry() -> impl Strategy<Value = Allow> {
     let domain = ("(\\*\\.)?[a-z0-9]{1,5}(\\.[a-z0-9]{1,4}){1,3}[a-z]", port_set());
     prop_oneof![
-        select(&PRESETS[..]).prop_map(|name| Allow::Preset { name }),
+        (select(&PRESETS[..]), parts()).prop_map(|(name, (github, regions))| {
+            let parts = match name.as_str() {
+                "github" => github,
+                "aws-s3" => regions,
+                _ => Parts::Whole,
+            };
+            Allow::Preset { name, parts }
+        }),
         domain.prop_filter_map("not a domain", |(name, ports)| {
             Some(Allow::Domain { name: name.parse::<DomainName>().ok()?, ports })
         }),

@@ -75,8 +75,8 @@ impl Prior {
         let read = |kind| {
             let bytes = calls.get(Target::Pin(pin), kind)?;
             Ok::<_, io::Error>(bytes.map(|bytes| match Acl::parse(&bytes) {
-                Ok(acl) if is_ours(&acl, ours) => AclBytes(strip(&acl, ours).render()),
-                _ => AclBytes(bytes),
+                Ok(acl) if is_ours(&acl, ours) => AclBytes(strip(&acl, ours).render().to_vec()),
+                _ => AclBytes(bytes.to_vec()),
             }))
         };
         let access = read(ACCESS)?;
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn one_line_of_json() {
-        let access = Some(AclBytes(Acl::from_mode(0o644).render()));
+        let access = Some(AclBytes(Acl::from_mode(0o644).render().to_vec()));
         let path = PathBytes::from(b"a\n\xff".as_slice());
         let prior =
             Prior { path, access, default: None, mode: 0o644, inode: 5, device: 1, born: Some((-7, 1)) };

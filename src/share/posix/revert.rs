@@ -14,7 +14,7 @@ use super::record::{AclBytes, Prior, PriorRecord};
 use super::walk::{Local, Pass, Spot, foreign, refused, walk};
 use super::xattr::{Calls, Target};
 use super::{Job, ShareError, Sink};
-use crate::formats::posix_acl::{ACCESS, Acl, DEFAULT, Entry, Tag};
+use crate::formats::posix_acl::{ACCESS, Acl, Bytes, DEFAULT, Entry, Tag};
 use crate::host::dir::{Dir, Meta, PathBytes, Place};
 use crate::model::{Gid, Uid};
 use crate::share::report::{Report, Why};
@@ -141,7 +141,7 @@ impl Revert<'_> {
         before: Option<&Acl>,
         bytes: Option<&AclBytes>,
         regrant: impl Fn(&Acl, &Ours) -> Acl,
-    ) -> (Vec<u8>, Done) {
+    ) -> (Bytes, Done) {
         let tags = self.job.tags();
         let only_the_rest =
             |acl: &Acl| if self.has_ours(acl) { strip(acl, &self.agents) } else { acl.clone() };
@@ -149,7 +149,7 @@ impl Revert<'_> {
         let Some(before) = before else { return (stripped(), Done::Restored) };
         match (restore(acl, before, &tags, regrant), bytes) {
             (Some(restored), Some(bytes)) if restored == *before && !self.has_ours(before) => {
-                (bytes.0.clone(), Done::Restored)
+                (Bytes::from_slice(&bytes.0), Done::Restored)
             }
             (Some(restored), _) => (only_the_rest(&restored).render(), Done::Restored),
             (None, _) => (stripped(), Done::Altered),

@@ -16,7 +16,7 @@ use std::collections::HashSet;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -92,7 +92,7 @@ pub(super) trait Pass: Sync {
     }
 }
 
-/// A directory that waits.
+/// A directory that waits. Each thread has some of its own, and gives of them when another has none.
 struct Waiting {
     place: Place,
     inode: u64,
@@ -113,6 +113,8 @@ struct Walk<'a, P> {
     objects: AtomicU64,
     queue: Mutex<Queue>,
     more: Condvar,
+    /// How many threads wait for work.
+    idle: AtomicUsize,
 }
 
 /// Visits the root and everything below it.
@@ -125,7 +127,16 @@ pub(super) fn walk(root: &Dir, job: &Job, sink: &dyn Sink, pass: &impl Pass) -> 
     let waiting = vec![Waiting { place, inode: meta.ino }];
     let queue = Mutex::new(Queue { waiting, ..Queue::default() });
     let objects = AtomicU64::new(1);
-    let walk = Walk { root, dev: meta.dev, pass, sink, objects, queue, more: Condvar::new() };
+    let walk = Walk {
+        root,
+        dev: meta.dev,
+        pass,
+        sink,
+        objects,
+        queue,
+        more: Condvar::new(),
+        idle: AtomicUsize::new(0),
+    };
     let joined: Vec<_> = thread::scope(|scope| {
         let threads: Vec<_> =
             (0..job.threads.clamp(1, super::MOST_THREADS)).map(|_| scope.spawn(|| walk.work())).collect();
@@ -141,16 +152,24 @@ impl<P: Pass> Walk<'_, P> {
     fn work(&self) -> Local {
         let mut local = Local::default();
         let mut buffer = listing();
-        while let Some(dir) = self.take() {
-            let below = self.directory(&mut local, &mut buffer, &dir);
-            let mut queue = self.lock();
-            queue.busy -= 1;
-            match below {
-                Ok(below) => queue.waiting.extend(below),
-                Err(error) => queue.failed = queue.failed.take().or(Some(error)),
+        let mut mine = Vec::new();
+        while let Some(dir) = mine.pop().or_else(|| self.take()) {
+            match self.directory(&mut local, &mut buffer, &dir) {
+                Ok(below) => mine.extend(below),
+                Err(error) => {
+                    let mut queue = self.lock();
+                    queue.failed = queue.failed.take().or(Some(error));
+                    mine.clear();
+                }
             }
-            drop(queue);
-            self.more.notify_all();
+            if mine.is_empty() {
+                self.lock().busy -= 1;
+                self.more.notify_all();
+            } else if self.idle.load(Ordering::Relaxed) > 0 {
+                // The oldest are the highest in the tree, and stand for the most work.
+                self.lock().waiting.extend(mine.drain(..mine.len() / 2));
+                self.more.notify_all();
+            }
         }
         local
     }
@@ -173,7 +192,9 @@ impl<P: Pass> Walk<'_, P> {
             if queue.busy == 0 {
                 return None;
             }
+            self.idle.fetch_add(1, Ordering::Relaxed);
             queue = self.more.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            self.idle.fetch_sub(1, Ordering::Relaxed);
         }
     }
 

@@ -5,7 +5,7 @@
 //! of proc(5) leads to the open directory, whatever its path is by now) and the `l` form of the calls.
 
 use super::ShareError;
-use crate::formats::posix_acl::{ACCESS, DEFAULT};
+use crate::formats::posix_acl::{ACCESS, Bytes, DEFAULT};
 use crate::host::sys;
 use rustix::io::Errno;
 use std::ffi::{CStr, CString};
@@ -51,17 +51,16 @@ impl Calls {
     }
 
     /// The attribute's bytes; none where the object has no such ACL.
-    pub(super) fn get(self, target: Target<'_>, kind: &CStr) -> io::Result<Option<Vec<u8>>> {
+    pub(super) fn get(self, target: Target<'_>, kind: &CStr) -> io::Result<Option<Bytes>> {
         let mut usual = [0; USUAL];
         match self.read(target, kind, &mut usual) {
-            Ok(length) => Ok(Some(usual[..length].to_vec())),
+            Ok(length) => Ok(Some(Bytes::from_slice(&usual[..length]))),
             Err(error) => match Errno::from_io_error(&error) {
                 Some(Errno::NODATA) => Ok(None),
                 Some(Errno::RANGE) => {
                     let mut large = vec![0; LARGEST];
                     let length = self.read(target, kind, &mut large)?;
-                    large.truncate(length);
-                    Ok(Some(large))
+                    Ok(Some(Bytes::from_slice(&large[..length])))
                 }
                 _ => Err(error),
             },
