@@ -3,7 +3,7 @@
 use super::tally::{Tally, Told};
 use crate::{
     guard::{
-        child::{Given, receive},
+        child::{Given, ended, receive},
         seal::{Work, seal},
     },
     netlink::{PIECE, Socket, message::messages, nflog},
@@ -43,10 +43,14 @@ pub(crate) fn main() -> io::Result<()> {
     let socket = descriptors.into_iter().next().ok_or(io::ErrorKind::UnexpectedEof)?;
     let socket = Socket::from(socket);
     seal(Work::Reads)?;
+    ended(listen(&socket, &link))
+}
+
+fn listen(socket: &Socket, link: &OwnedFd) -> io::Result<()> {
     let (mut buffer, mut tally, mut sequence) = (vec![0; PIECE], Tally::new(Instant::now()), None);
     loop {
         let pause = tally.pause(Instant::now()).unwrap_or(Duration::from_hours(1));
-        if !wait(&socket, &link, pause)? {
+        if !wait(socket, link, pause)? {
             return Ok(());
         }
         let mut told = Vec::new();
@@ -61,7 +65,7 @@ pub(crate) fn main() -> io::Result<()> {
         told.extend(tally.repeats(Instant::now()));
         for some in told.chunks(AT_ONCE) {
             let bytes: Vec<u8> = some.iter().flat_map(|one| one.to_bytes()).collect();
-            send(&link, &bytes, SendFlags::NOSIGNAL)?;
+            send(link, &bytes, SendFlags::NOSIGNAL)?;
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Order, server::Server};
 use crate::guard::{
-    child::{Given, receive},
+    child::{Given, ended, receive},
     seal::{Work, seal},
 };
 use std::{
@@ -23,5 +23,5 @@ pub(crate) fn main() -> io::Result<()> {
     listeners.iter().try_for_each(|listener| listener.set_nonblocking(true))?;
     let server = Server::new(order, link, udp, listeners)?;
     seal(Work::Asks)?;
-    server.run()
+    ended(server.run())
 }

@@ -95,6 +95,15 @@ pub(crate) fn receive<T: DeserializeOwned>() -> io::Result<Given<T>> {
     Ok(Given { order: serde_json::from_slice(&text)?, link, descriptors })
 }
 
+/// How a child ends: that root is gone is no failure.
+pub(crate) fn ended(result: io::Result<()>) -> io::Result<()> {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset};
+    result.or_else(|error| match error.kind() {
+        BrokenPipe | ConnectionReset => Ok(()),
+        _ => Err(error),
+    })
+}
+
 fn confine() -> io::Result<()> {
     let uids = nix::unistd::getresuid()?;
     let ids = [uids.real.as_raw(), uids.effective.as_raw(), uids.saved.as_raw()];

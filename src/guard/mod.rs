@@ -276,12 +276,6 @@ fn jittered(time: Duration) -> Duration {
     time + time * u32::try_from(share).unwrap_or(0) / 1024
 }
 
-/// Removes what a guard keeps of an agent that is torn down: its log, and what its gate answered.
-pub fn forget(name: &AccountName) {
-    crate::audit::file::remove(name);
-    let _ = std::fs::remove_file(crate::gate::answers::path(name).as_str());
-}
-
 /// Has the guard of this network namespace look at the receipts again; answers whether there is one.
 pub fn tell() -> bool {
     state().is_some_and(|state| kill(Pid::from_raw(state.pid), Signal::SIGHUP).is_ok())

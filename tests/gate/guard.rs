@@ -175,8 +175,9 @@ fn where_no_service_manager_runs_loading_the_rules_starts_a_guard() {
     until("the end", || {
         (world.client(UID, &["ask", "api.example"])["failed"] == "ECONNREFUSED").then_some(())
     });
+    world.root(&format!("cp {BUILT} /usr/local/bin/agentuser"));
     for _ in 0..2 {
-        world.root(&format!("{BUILT} helper boot"));
+        world.root("/usr/local/bin/agentuser helper boot");
     }
     until("the gate", || (world.client(UID, &["ask", "api.example"])["code"] == 0).then_some(()));
     // One was enough.
