@@ -61,6 +61,16 @@ impl Log {
     }
 }
 
+/// Removes the log of an agent that is gone, and the directory after the last one.
+pub fn remove(agent: &AccountName) {
+    let place = path(agent).to_string();
+    let _ = fs::remove_file(&place);
+    for number in 1..=KEPT {
+        let _ = fs::remove_file(format!("{place}.{number}"));
+    }
+    let _ = fs::remove_dir(DIRECTORY);
+}
+
 fn open_file(agent: &AccountName, human: Option<Uid>) -> io::Result<(File, u64)> {
     let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = File::from(open(path(agent).as_str(), flags, Mode::from(0o600))?);

@@ -2,7 +2,10 @@
 
 use super::tally::{Tally, Told};
 use crate::{
-    guard::child::{Given, receive},
+    guard::{
+        child::{Given, receive},
+        seal::{Work, seal},
+    },
     netlink::{PIECE, Socket, message::messages, nflog},
 };
 use rustix::{
@@ -39,6 +42,7 @@ pub(crate) fn main() -> io::Result<()> {
     let Given { order: (), link, descriptors } = receive()?;
     let socket = descriptors.into_iter().next().ok_or(io::ErrorKind::UnexpectedEof)?;
     let socket = Socket::from(socket);
+    seal(Work::Reads)?;
     let (mut buffer, mut tally, mut sequence) = (vec![0; PIECE], Tally::new(Instant::now()), None);
     loop {
         let pause = tally.pause(Instant::now()).unwrap_or(Duration::from_hours(1));

@@ -61,12 +61,17 @@ impl Duties for Work {
         let mut agents = Vec::new();
         for name in situation::agents_set_up(&machine).map_err(|failure| failure.error)? {
             let receipt = Receipt::load(&Scope::Agent(name.clone()), &machine)?;
-            let rules = receipt.entries.into_iter().find_map(|entry| match entry.step {
-                AnyStep::Netfilter(step) => Some(step),
-                _ => None,
-            });
+            let (mut rules, mut settled) = (None, true);
+            for entry in receipt.entries {
+                let applied = entry.state == State::Applied;
+                match entry.step {
+                    AnyStep::Netfilter(step) => (rules, settled) = (Some(step), settled && applied),
+                    AnyStep::NftTable(_) => settled &= applied,
+                    _ => {}
+                }
+            }
             let human = policy.as_ref().and_then(|policy| human(policy, &name, &machine));
-            agents.extend(rules.map(|rules| Agent { name, rules, human }));
+            agents.extend(rules.map(|rules| Agent { name, rules, human, settled }));
         }
         Ok(agents)
     }

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     engine::{self, Receipt, Scope},
+    guard,
     host::{
         Act, HostError, Lock, Observe, System,
         dir::{self, Account, Dir},
@@ -60,6 +61,7 @@ pub(crate) fn teardown(global: &Global, arguments: &Arguments) -> Result<ExitCod
         keep_home(&receipt, from, to, &mut machine)?;
     }
     engine::teardown(&scope, &mut machine, &mut steps)?;
+    guard::forget(&name);
     let others = situation::agents_set_up(&machine)?;
     if others.is_empty() {
         crate::guard::end();

@@ -47,6 +47,16 @@ impl Answers {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
+    /// How many addresses are remembered.
+    pub fn len(&self) -> usize {
+        self.total
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.total == 0
+    }
+
     /// As JSON, without what has left the sets, where anything changed since the last time.
     pub fn changed_json(&mut self, now: u64) -> Option<Vec<u8>> {
         if !std::mem::take(&mut self.changed) {

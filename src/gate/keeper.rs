@@ -23,7 +23,7 @@ use std::{
     os::fd::{AsFd, OwnedFd},
     process::Child,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 /// The sockets of a gate, bound while there is still the right to: they outlive parsers, so that no question is lost and
@@ -52,6 +52,9 @@ impl Sockets {
         Ok(Self { udp, listeners })
     }
 }
+
+/// How long it stays awake after each message: questions seldom come alone, and to be woken takes longer than to answer.
+const LINGER: Duration = Duration::from_micros(100);
 
 /// What a gate tells of refused questions: why, how many, for which name.
 pub type Told<'a> = &'a (dyn Fn(Refusal, u32, &str) + Sync);
@@ -87,13 +90,19 @@ impl Keeper {
     /// Serves the parser until it is gone, or breaks the rules of the link. `between` is called after each message, and at
     /// least twice a second.
     pub fn serve_until_gone(&mut self, told: Told<'_>, between: &mut dyn FnMut()) -> io::Result<()> {
-        let mut buffer = vec![0; link::MOST];
+        let (mut buffer, mut active) = (vec![0; link::MOST], Instant::now());
         let patience = Some(Duration::from_millis(500));
         rustix::net::sockopt::set_socket_timeout(&self.link, rustix::net::sockopt::Timeout::Recv, patience)?;
         loop {
-            let length = match recv(&self.link, &mut buffer, RecvFlags::empty()) {
+            let lingers = active.elapsed() < LINGER;
+            let flags = if lingers { RecvFlags::DONTWAIT } else { RecvFlags::empty() };
+            let length = match recv(&self.link, &mut buffer, flags) {
                 Ok((0, _)) => return Ok(()),
                 Ok((length, _)) => length,
+                Err(rustix::io::Errno::AGAIN) if lingers => {
+                    rustix::thread::sched_yield();
+                    continue;
+                }
                 Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => 0,
                 Err(errno) => return Err(errno.into()),
             };
@@ -105,6 +114,7 @@ impl Keeper {
                 send(&self.link, &link::write_done(&done), SendFlags::NOSIGNAL)?;
             }
             between();
+            active = if length > 0 { Instant::now() } else { active };
         }
     }
 

@@ -1,7 +1,10 @@
 //! The process that reads DNS: without privilege, with its listening sockets and the way to the keeper.
 
 use super::{Order, server::Server};
-use crate::guard::child::{Given, receive};
+use crate::guard::{
+    child::{Given, receive},
+    seal::{Work, seal},
+};
 use std::{
     io,
     net::{TcpListener, UdpSocket},
@@ -18,5 +21,7 @@ pub(crate) fn main() -> io::Result<()> {
     let listeners: Vec<TcpListener> = listeners.into_iter().map(Into::into).collect();
     udp.iter().try_for_each(|socket| socket.set_nonblocking(true))?;
     listeners.iter().try_for_each(|listener| listener.set_nonblocking(true))?;
-    Server::new(order, link, udp, listeners)?.run()
+    let server = Server::new(order, link, udp, listeners)?;
+    seal(Work::Asks)?;
+    server.run()
 }

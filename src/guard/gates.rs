@@ -7,7 +7,7 @@ use crate::{
         answers::Answers,
         keeper::{Keeper, Sockets, take_over},
     },
-    host::{Act, FileState, System, Validator},
+    host::{Act, FileState, System, Validator, places},
     model::{AccountName, Gid, Uid, desired::Firewall},
 };
 use rustix::process::{Pid, Signal, kill_process};
@@ -122,7 +122,10 @@ impl Shared {
             pause = if began.elapsed() >= SOON { PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
             thread::sleep(pause);
         }
-        save(name, &self.answers);
+        // Of an agent that was torn down nothing is left.
+        if fs::exists(places::state(name).join("receipt.json").as_str()).unwrap_or(false) {
+            save(name, &self.answers);
+        }
     }
 
     fn one_parser(
@@ -145,7 +148,9 @@ impl Shared {
             lock(journal).name_refused(uid, why, count, name);
         };
         let mut between = || {
-            if saved.elapsed() >= Duration::from_millis(500) {
+            // The more there is to write, the less often.
+            let answers = u64::try_from(lock(&self.answers).len()).unwrap_or(u64::MAX);
+            if saved.elapsed() >= Duration::from_millis(answers.clamp(500, 10_000)) {
                 saved = Instant::now();
                 save(name, &self.answers);
             }

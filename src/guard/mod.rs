@@ -6,7 +6,10 @@
 
 pub(crate) mod child;
 mod gates;
+mod guarding;
+mod lock_file;
 mod mend;
+pub(crate) mod seal;
 mod state;
 mod watch;
 
@@ -17,21 +20,21 @@ use crate::{
         Act,
         journal::{Journal, Listening},
     },
-    gate::answers::Answers,
     host::{Act as _, FileState, LockError, System, Validator, places},
     model::{AccountName, Gid, Uid, desired::Log},
     step::{AnyStep, Netfilter},
 };
-use gates::{Gate, fill, lock};
+use gates::{fill, lock};
+use guarding::Guarding;
+use lock_file::LockFile;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
 use std::{
     collections::BTreeMap,
     io,
-    os::{fd::OwnedFd, unix::process::CommandExt},
+    os::unix::process::CommandExt,
     process::{Command, Stdio},
     sync::{Arc, Mutex},
     thread,
@@ -48,6 +51,8 @@ pub struct Agent {
     pub rules: Netfilter,
     /// Who may read its log.
     pub human: Option<Uid>,
+    /// Whether all of its network is in force. While another command puts it in force, what was there before counts.
+    pub settled: bool,
 }
 
 /// What the guard has others do.
@@ -64,17 +69,6 @@ pub trait Duties {
     ) -> anyhow::Result<usize>;
     /// What is to be done once in a while, such as asking for published ranges again.
     fn refresh(&mut self) -> anyhow::Result<()>;
-}
-
-/// An agent that is guarded.
-struct Guarding {
-    agent: Agent,
-    answers: Arc<Mutex<Answers>>,
-    gate: Option<Gate>,
-    /// Why the rules could not be put in force.
-    fault: Option<String>,
-    /// Why the gate could not be opened.
-    closed: Option<String>,
 }
 
 /// How often it looks where it is not told of changes: iptables-legacy tells nobody.
@@ -99,13 +93,13 @@ pub struct Guard<'a> {
     state: State,
     written: Option<State>,
     repairs: Vec<Instant>,
-    _lock: OwnedFd,
+    _lock: LockFile,
 }
 
 impl<'a> Guard<'a> {
     /// Takes the guard of this network namespace.
     pub fn new(duties: &'a mut dyn Duties) -> anyhow::Result<Self> {
-        let lock = take_lock()?;
+        let lock = LockFile::take()?;
         let state = State {
             pid: i32::try_from(std::process::id())?,
             namespace: state::namespace(),
@@ -133,6 +127,7 @@ impl<'a> Guard<'a> {
     pub fn run(mut self, stay: bool) -> anyhow::Result<()> {
         let mut watch = Watch::new()?;
         self.reload();
+        watch.follow(self.guarding.keys());
         self.look("it was not in force when the guard started", true, Instant::now());
         let (mut next, mut refreshed) = (Instant::now() + LOOK, Instant::now());
         let refresh = jittered(REFRESH);
@@ -165,7 +160,6 @@ impl<'a> Guard<'a> {
                 }
             }
         }
-        let _ = std::fs::remove_file(path());
         Ok(())
     }
 
@@ -181,14 +175,15 @@ impl<'a> Guard<'a> {
         for agent in agents {
             let name = agent.name.clone();
             let old = self.guarding.remove(&name);
-            let mut guarding = old.unwrap_or_else(|| {
-                let answers = Arc::new(Mutex::new(gates::remembered(&name)));
-                Guarding { agent: agent.clone(), answers, gate: None, fault: None, closed: None }
-            });
+            let agent = match &old {
+                Some(old) if !agent.settled => old.agent.clone(),
+                _ => agent,
+            };
+            let mut guarding = old.unwrap_or_else(|| Guarding::new(agent.clone()));
             fill(&agent.rules.firewall, &guarding.answers);
             guarding.take(agent, &self.journal);
             if guarding.agent.rules.firewall.log != Log::None {
-                let Agent { name, rules, human } = &guarding.agent;
+                let Agent { name, rules, human, .. } = &guarding.agent;
                 if let Err(error) = journal.add(name, &rules.firewall, *human, guarding.answers.clone()) {
                     complain(&format!("audit log of {name}: {error}"));
                 }
@@ -240,14 +235,7 @@ impl<'a> Guard<'a> {
 
     fn write_state(&mut self) {
         self.state.lost_lines = lock(&self.journal).lost();
-        self.state.agents = (self.guarding.iter())
-            .map(|(name, guarding)| Guarded {
-                name: name.to_string(),
-                gate: guarding.gate.as_ref().map(Gate::port),
-                restarts: guarding.gate.as_ref().map_or(0, Gate::restarts),
-                fault: guarding.fault(),
-            })
-            .collect();
+        self.state.agents = self.guarding.values().map(Guarding::state).collect();
         if self.written.as_ref() == Some(&self.state) {
             return;
         }
@@ -259,37 +247,6 @@ impl<'a> Guard<'a> {
         {
             self.written = Some(self.state.clone());
         }
-    }
-}
-
-impl Guarding {
-    /// Takes the policy of a receipt: the gate is opened, changed, moved to another port or closed.
-    fn take(&mut self, agent: Agent, journal: &Arc<Mutex<Journal>>) {
-        let changed = self.agent != agent;
-        self.agent = agent;
-        let Agent { name, rules: Netfilter { firewall, .. }, .. } = &self.agent;
-        if self.gate.as_ref().map(Gate::port) != firewall.gate {
-            self.gate = None;
-        }
-        match &self.gate {
-            Some(gate) if changed => gate.change(name, firewall),
-            Some(_) => {}
-            None => self.open_gate(journal),
-        }
-    }
-
-    /// Opens the gate that the policy wants, where it is not open.
-    fn open_gate(&mut self, journal: &Arc<Mutex<Journal>>) {
-        let Agent { name, rules: Netfilter { firewall, .. }, .. } = &self.agent;
-        let Some(port) = firewall.gate.filter(|_| self.gate.is_none()) else { return };
-        let gate = Gate::open(name, firewall, port, self.answers.clone(), journal.clone());
-        self.closed = gate.as_ref().err().map(|error| format!("DNS gate at port {port}: {error}"));
-        self.gate = gate.ok();
-    }
-
-    fn fault(&self) -> Option<String> {
-        let of_gate = || self.closed.clone().or_else(|| self.gate.as_ref()?.fault());
-        self.fault.clone().or_else(of_gate)
     }
 }
 
@@ -319,25 +276,10 @@ fn jittered(time: Duration) -> Duration {
     time + time * u32::try_from(share).unwrap_or(0) / 1024
 }
 
-/// One guard in each network namespace. The lock goes when its process does.
-fn take_lock() -> anyhow::Result<OwnedFd> {
-    match rustix::fs::mkdir(places::RUNTIME, Mode::from(0o755)) {
-        Ok(()) => rustix::fs::chmod(places::RUNTIME, Mode::from(0o755))?,
-        Err(rustix::io::Errno::EXIST) => {}
-        Err(errno) => return Err(errno.into()),
-    }
-    let number: String = state::namespace().chars().filter(char::is_ascii_digit).collect();
-    let path = format!("{}/guard-{number}.lock", places::RUNTIME);
-    let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = open(path, flags, Mode::from(0o600))?;
-    // One that was killed lets go of it when the programs that it was just starting have started.
-    for _ in 0..20 {
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            return Ok(file);
-        }
-        thread::sleep(Duration::from_millis(50));
-    }
-    anyhow::bail!("another guard runs already")
+/// Removes what a guard keeps of an agent that is torn down: its log, and what its gate answered.
+pub fn forget(name: &AccountName) {
+    crate::audit::file::remove(name);
+    let _ = std::fs::remove_file(crate::gate::answers::path(name).as_str());
 }
 
 /// Has the guard of this network namespace look at the receipts again; answers whether there is one.

@@ -1,6 +1,6 @@
 //! The guard keeps the rules in force, and nothing is open when it is gone.
 
-use crate::world::{GATE, UID, World, policy, until};
+use crate::world::{AGENT, BUILT, GATE, UID, World, policy, until};
 use serde_json::json;
 use std::{fs, time::Duration};
 
@@ -128,6 +128,7 @@ fn parsers_hold_no_privilege_and_come_back() {
             "CapEff:\t0000000000000000",
             "CapAmb:\t0000000000000000",
             "NoNewPrivs:\t1",
+            "Seccomp:\t2",
             "Groups:\t ",
         ] {
             assert!(status.contains(line), "{line}: {status}");
@@ -142,10 +143,42 @@ fn parsers_hold_no_privilege_and_come_back() {
     until("the gate", || (world.client(UID, &["ask", "api.example"])["code"] == 0).then_some(()));
     assert_eq!(world.guard_state().agents[0].gate, Some(GATE));
     // A second guard does not start, and the first one ends when it is told to.
-    let second = world.run(0, &[crate::world::BUILT, "guard"]);
+    let second = world.run(0, &[BUILT, "guard"]);
     assert!(second.code == Some(1) && second.stderr.contains("another guard"), "{second:?}");
     crate::world::run(&["kill", "-TERM", &guard.to_string()]);
     until("the end", || world.guard.as_mut().unwrap().has_ended().then_some(()));
     assert_eq!(world.client(UID, &["ask", "api.example"])["failed"], json!("ECONNREFUSED"));
     assert_eq!(world.client(UID, &["connect", "203.0.113.2", "8000"])["verdict"], "ECONNREFUSED");
+}
+
+#[test]
+fn a_guard_ends_with_the_last_agent_and_leaves_nothing() {
+    let Some(mut world) = World::with(&policy(&["api.example"]), ZONE) else { return };
+    world.client(UID, &["ask", "api.example"]);
+    let runtime = format!("{}/run/agentuser", world.root_of_state());
+    let left = || {
+        let names = fs::read_dir(&runtime).into_iter().flatten().flatten();
+        names.map(|entry| entry.file_name().into_string().unwrap()).collect::<Vec<_>>()
+    };
+    until("the answers", || left().iter().any(|name| name.ends_with(".answers.json")).then_some(()));
+    let receipt = format!("{}/var/lib/agentuser/{AGENT}/receipt.json", world.root_of_state());
+    fs::remove_file(receipt).unwrap();
+    until("the end", || world.guard.as_mut().unwrap().has_ended().then_some(()));
+    assert!(left().iter().all(|name| !name.starts_with("guard")), "{:?}", left());
+    assert_eq!(world.client(UID, &["ask", "api.example"])["failed"], json!("ECONNREFUSED"));
+}
+
+#[test]
+fn where_no_service_manager_runs_loading_the_rules_starts_a_guard() {
+    let Some(mut world) = World::with(&policy(&["api.example"]), ZONE) else { return };
+    world.guard.as_mut().unwrap().kill();
+    until("the end", || {
+        (world.client(UID, &["ask", "api.example"])["failed"] == "ECONNREFUSED").then_some(())
+    });
+    for _ in 0..2 {
+        world.root(&format!("{BUILT} helper boot"));
+    }
+    until("the gate", || (world.client(UID, &["ask", "api.example"])["code"] == 0).then_some(()));
+    // One was enough.
+    assert_eq!(world.run(0, &[BUILT, "guard"]).code, Some(1));
 }
