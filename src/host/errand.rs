@@ -5,7 +5,7 @@
 //! names, and the human, in a network namespace without a network, to ask the human's tools. It answers in one line of
 //! JSON. Root reads a bounded answer for a bounded time, and judges the values in it once more.
 
-use super::{HostError, SYSTEM_PATH, tools};
+use super::{HostError, SYSTEM_PATH, bounded, tools};
 use crate::{
     discover::Found,
     model::{
@@ -148,8 +148,8 @@ fn run(errand: &Errand) -> Result<Answer, HostError> {
         let read = pipe.map_or(Ok(0), |pipe| pipe.take(LONGEST + 1).read_to_end(&mut said));
         read.map(|_| said)
     });
-    let status = tools::wait(&mut child, PATIENCE);
-    tools::end_group(&child);
+    let status = bounded::wait(&mut child, PATIENCE);
+    bounded::end_group(&child);
     let said =
         listener.join().unwrap_or_else(|_| Err(io::Error::other("lost"))).map_err(|error| lost(&error))?;
     let status = status.map_err(|error| lost(&error))?;
@@ -238,7 +238,7 @@ fn download(publisher: Publisher) -> io::Result<Vec<u8>> {
         .env("LC_ALL", "C")
         .env("HOME", "/nonexistent")
         .current_dir("/");
-    let said = tools::bounded(command, ranges::MAX_DOCUMENT as u64, PATIENCE)?;
+    let said = bounded::output(command, ranges::MAX_DOCUMENT as u64, PATIENCE)?;
     if said.status.success() {
         return Ok(said.stdout);
     }
