@@ -218,12 +218,12 @@ impl Acl {
     /// The value for one of the two attributes.
     pub fn render(&self) -> Bytes {
         let mut bytes = Bytes::with_capacity(4 + 8 * self.0.len());
-        bytes.extend_from_slice(&VERSION.to_le_bytes());
+        bytes.extend(VERSION.to_le_bytes());
         for entry in &self.0 {
             let (tag, id) = entry.tag.wire();
-            bytes.extend_from_slice(&tag.to_le_bytes());
-            bytes.extend_from_slice(&u16::from(entry.perm.0).to_le_bytes());
-            bytes.extend_from_slice(&id.to_le_bytes());
+            let ([t0, t1], [p0, p1]) = (tag.to_le_bytes(), u16::from(entry.perm.0).to_le_bytes());
+            let [i0, i1, i2, i3] = id.to_le_bytes();
+            bytes.extend([t0, t1, p0, p1, i0, i1, i2, i3]);
         }
         bytes
     }

@@ -2,6 +2,8 @@
 //! that touches the system goes through them, so that the engine runs on a machine in memory just as on the real one.
 
 #[cfg(target_os = "linux")]
+mod bounded;
+#[cfg(target_os = "linux")]
 pub mod catalog;
 mod command;
 #[cfg(target_os = "linux")]
