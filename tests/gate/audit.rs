@@ -31,6 +31,17 @@ fn refusals_are_logged_with_names_and_reasons() {
     assert_eq!((named.proto.as_deref(), named.why.as_deref()), (Some("tcp"), Some("no rule")));
     assert_eq!(find(Act::Deny, "2001:db8::2").name, None);
     assert_eq!(find(Act::DnsRefused, "evil.example").why.as_deref(), Some("not in the policy"));
+    // A datagram's socket is still there when its packet is read: so is its process.
+    for address in ["203.0.113.2", "2001:db8::2"] {
+        let client = world.start_client(UID, &["linger", address, "9"]);
+        client.wait_for("E");
+        let dst = address.parse().ok();
+        let line = until("the datagram", || {
+            world.log().into_iter().find(|line| line.dst == dst && line.port == Some(9))
+        });
+        assert!(line.exe.as_deref().is_some_and(|exe| exe.contains("python")), "{line:?}");
+        assert!(line.pid.is_some());
+    }
     // What was let out is not in a log of what was blocked.
     assert!(
         world.log().iter().all(|line| line.port != Some(8000) || line.dst.is_some_and(|dst| dst.is_ipv6()))

@@ -5,6 +5,7 @@ connect ADDRESS PORT                           one call: errno or "open", millis
 rounds UID COUNT FLUSH NAME... -- SET...       as root: for each round empty the sets, ask as UID, connect at once
 loop ADDRESS PORT                              calls without end; prints the number of calls and of those that came through
 pipeline NAME...                               all questions on one TCP connection at once; names in the order of replies
+linger ADDRESS PORT                            a datagram, then nothing with the socket open
 spray COUNT                                    datagrams to COUNT destinations; the seconds that it took, and those of the processor
 """
 import errno
@@ -159,5 +160,14 @@ def spray(count):
     return {"seconds": time.perf_counter() - began, "cpu": time.process_time() - cpu}
 
 
-commands = {"ask": ask, "connect": call, "rounds": rounds, "loop": loop, "pipeline": pipeline, "spray": spray}
+def linger(address, port):
+    s = socket.socket(family(address), socket.SOCK_DGRAM)
+    try:
+        s.sendto(b"x", (address, int(port)))
+    except OSError as error:
+        print(errno.errorcode[error.errno], flush=True)
+    time.sleep(30)
+
+
+commands = {"linger": linger, "ask": ask, "connect": call, "rounds": rounds, "loop": loop, "pipeline": pipeline, "spray": spray}
 print(json.dumps(commands[sys.argv[1]](*sys.argv[2:])))
