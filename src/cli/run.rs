@@ -2,7 +2,7 @@
 
 use super::{Failure, Global, existing_directory, invoker, printer, status};
 use crate::{
-    audit,
+    audit, guard,
     host::{places, trust},
     launch::{
         brief::{Brief, Stamp, moment as moment_now},
@@ -194,7 +194,8 @@ fn umask() -> String {
 fn put_in_force(brief: &Brief, stamped: bool) -> Result<(), Failure> {
     let name = &brief.name;
     let current = stamped || Stamp::read(name).is_some_and(|stamp| stamp.moment == moment_now());
-    if !current {
+    let guarded = !brief.guarded || Path::new("/run/systemd/system").exists() || guard::state().is_some();
+    if !(current && guarded) {
         let status = relay::sudo("root")?.args(["helper", "ensure", name.as_str()]).status()?;
         if !status.success() {
             return Err(Failure::new(anyhow::anyhow!("the firewall could not be put in force"))

@@ -10,6 +10,7 @@ use crate::{
     host::{System, places},
     launch::relay,
     model::AccountName,
+    policy,
     step::{Check, Layer},
 };
 use clap::Args;
@@ -97,13 +98,34 @@ struct Status {
 }
 
 /// Layers that no release has yet; their defaults are off.
-pub(crate) const NOT_BUILT: [&str; 5] = [
+pub(crate) const NOT_BUILT: [&str; 4] = [
     "view: plain (other files that are open to everybody can be read; /tmp is shared)",
     "git: open (the agent can write .git/config and hooks; look at them before you run git)",
-    "log: none (refused connections are not recorded)",
     "limits: none",
     "confine: nothing (no_new_privileges, Landlock, user namespaces)",
 ];
+
+/// What a person should know of the guard. Whether it should run is a step of its own where a service manager sees to it.
+fn guard_notice(situation: &Situation) -> Option<String> {
+    let Some(guard) = crate::guard::state() else {
+        let needs = |agent: &policy::Agent| {
+            agent.network.dns == policy::Dns::Gate || agent.network.log != policy::Log::None
+        };
+        let needed = situation.policy.agents.values().any(needs);
+        return needed.then(|| {
+            "no guard runs here: names are not answered, and refusals are not recorded; the next `agentuser run` starts one"
+                .into()
+        });
+    };
+    let faults =
+        guard.agents.iter().filter_map(|agent| Some(format!("{}: {}", agent.name, agent.fault.as_ref()?)));
+    let lost = (guard.lost_lines > 0).then(|| format!("{} lines of audit logs were lost", guard.lost_lines));
+    let repairs = (guard.repairs > 0).then(|| {
+        format!("it put rules in force again {} times that another tool had changed", guard.repairs)
+    });
+    let said: Vec<_> = faults.chain(lost).chain(repairs).collect();
+    (!said.is_empty()).then(|| format!("guard: {}", said.join("; ")))
+}
 
 pub(crate) fn status(global: &Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
     let machine = System::new();
@@ -117,6 +139,7 @@ pub(crate) fn status(global: &Global, arguments: &Arguments) -> Result<ExitCode,
         agents.push(look_at(&name, &situation, &machine)?);
     }
     let mut notices = situation.notices();
+    notices.extend(guard_notice(&situation));
     for name in situation::agents_set_up(&machine).unwrap_or_default() {
         if !situation.policy.agents.contains_key(&name) {
             notices.push(format!(

@@ -9,7 +9,7 @@ use crate::{
     host::{places, trust},
     model::{AbsPath, AccountName, Uid},
     plan,
-    policy::{Agent, EnvPattern, Outbound, Policy},
+    policy::{Agent, Dns, EnvPattern, Log, Outbound, Policy},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -35,6 +35,8 @@ pub struct Brief {
     pub set: BTreeMap<String, String>,
     /// Whether what no rule names leaves the machine.
     pub outbound_allowed: bool,
+    /// Whether names or an audit log need the guard.
+    pub guarded: bool,
     /// What proves that the firewall holds.
     pub flight: Flight,
 }
@@ -54,6 +56,7 @@ impl Brief {
             pass: agent.environment.pass.clone(),
             set: agent.environment.set.clone(),
             outbound_allowed: agent.network.outbound == Outbound::Allow,
+            guarded: agent.network.dns == Dns::Gate || agent.network.log != Log::None,
             flight: Flight::of(&plan::firewall(Uid(0), vec![], &agent.network)),
         })
     }

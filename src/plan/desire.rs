@@ -313,7 +313,7 @@ fn firewall_of(
         gate: None,
         generation: 0,
         resolvers,
-        log: match network.log.unwrap_or_default() {
+        log: match network.log {
             policy::Log::None => Log::None,
             policy::Log::Blocked => Log::Blocked,
             policy::Log::All => Log::All,

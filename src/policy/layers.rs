@@ -4,7 +4,7 @@
 //! is not there. The issue that builds a layer removes its line here and turns its default on in the types.
 
 use super::{
-    Agent, Choice, Git, Log, Policy, Sharing, UserNamespaces, View,
+    Agent, Git, Policy, Sharing, UserNamespaces, View,
     yaml::{Kind, Node},
 };
 use crate::model::AccountName;
@@ -77,7 +77,6 @@ fn asked(agent: &Agent) -> Vec<Asked> {
             ask(&format!("projects[{i}].git"), "guard".into(), "write `git: open`, or leave `git` out");
         }
     }
-    network(agent, &mut ask);
     let limits = &agent.limits;
     let limits = [
         ("memory", limits.memory.map(|memory| memory.to_string())),
@@ -105,11 +104,4 @@ fn asked(agent: &Agent) -> Vec<Asked> {
         ask("confine.user-namespaces", "deny".into(), "write `allow`, or leave it out");
     }
     found
-}
-
-fn network(agent: &Agent, ask: &mut impl FnMut(&str, String, &'static str)) {
-    let network = &agent.network;
-    if let Some(log) = network.log.filter(|log| *log != Log::None) {
-        ask("network.log", log.word().into(), "write `log: none`, or leave `log` out");
-    }
 }

@@ -230,12 +230,12 @@ choice! {
     }
 }
 choice! {
-    /// What the audit log keeps. The default is what is built today.
+    /// What the audit log keeps.
     Log {
         /// Nothing.
-        #[default]
         None = "none",
         /// Refused connections.
+        #[default]
         Blocked = "blocked",
         /// Every connection.
         All = "all",
@@ -317,19 +317,12 @@ pub struct Network {
     pub inbound: Inbound,
     /// How names are resolved.
     pub dns: Dns,
-    /// What is logged; see [`Network::log`].
-    pub log: Option<Log>,
+    /// What is logged.
+    pub log: Log,
     /// What is let through, in the file's order.
     pub allow: Vec<Allow>,
     /// What is refused whatever `allow` says.
     pub deny: Vec<Deny>,
-}
-
-impl Network {
-    /// The log in effect.
-    pub fn log(&self) -> Log {
-        self.log.unwrap_or_default()
-    }
 }
 
 /// A destination that is let through.

@@ -172,8 +172,8 @@ fn network_lines(lines: &mut Lines, network: &Network) {
     if network.dns != plain.dns {
         lines.add_with(2, format!("dns: {}", network.dns), "gate | system | none");
     }
-    if let Some(log) = network.log {
-        lines.add_with(2, format!("log: {log}"), "none | blocked | all");
+    if network.log != plain.log {
+        lines.add_with(2, format!("log: {}", network.log), "none | blocked | all");
     }
     if !network.allow.is_empty() {
         let closed = network.outbound == super::Outbound::Deny;

@@ -35,7 +35,7 @@ impl<'t> Reader<'t> {
                 .and_then(|node| self.choice(node, "`inbound`"))
                 .unwrap_or_default(),
             dns: fields.get("dns").and_then(|node| self.choice(node, "`dns`")).unwrap_or_default(),
-            log: fields.get("log").and_then(|node| self.choice(node, "`log`")),
+            log: fields.get("log").and_then(|node| self.choice(node, "`log`")).unwrap_or_default(),
             allow: allow.iter().filter_map(|node| self.allow(node)).collect(),
             deny: deny.iter().filter_map(|node| self.deny(node)).collect(),
         }

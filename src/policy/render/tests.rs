@@ -68,7 +68,7 @@ fn network_values() -> impl Strategy<Value = Network> {
         select(vec![Outbound::Deny, Outbound::Allow]),
         select(vec![Inbound::None, Inbound::Loopback, Inbound::Any]),
         select(vec![Dns::Gate, Dns::System, Dns::None]),
-        option::of(select(vec![Log::None, Log::Blocked, Log::All])),
+        select(vec![Log::None, Log::Blocked, Log::All]),
         collection::vec(allow_entry(), 0..4),
         collection::vec(
             (net(true), option::of(port_set())).prop_map(|(net, ports)| Deny { net, ports }),
