@@ -6,10 +6,12 @@
 use agentuser::{
     model::{
         AbsPath, AccountName, Gid, IdRange, Uid,
+        catalog::{Catalog, Publisher, ToolHost, ToolHosts},
         facts::{Denial, DirFact, Facts, Person},
     },
     plan,
     policy::{self, Policy},
+    presets::ranges::snapshot,
 };
 use std::fmt::Write;
 
@@ -27,6 +29,7 @@ fn facts(policy: &Policy) -> Facts {
         sshd_reads_drop_ins: Some(true),
         sudo_reads_drop_ins: true,
         nonce: "0123456789abcdef".into(),
+        catalog: catalog(policy),
         ..Facts::default()
     };
     for (at, (name, agent)) in (1000..).zip(&policy.agents) {
@@ -52,6 +55,26 @@ fn facts(policy: &Policy) -> Facts {
         facts.cron.insert(name.clone(), Denial::Unneeded);
     }
     facts
+}
+
+/// The ranges that are built in, and a tool's host that each human accepted.
+fn catalog(policy: &Policy) -> Catalog {
+    let host = ToolHost {
+        host: "npm.example.com".into(),
+        port: 443,
+        tool: "npm".into(),
+        setting: "registry".into(),
+    };
+    let hosts: ToolHosts = [("npm".to_owned(), [host].into())].into();
+    let ranges = |publisher| Some((publisher, snapshot(publisher)?));
+    let names_npm =
+        |agent: &policy::Agent| agent.network.allow.iter().any(|entry| entry.target() == "preset:npm");
+    let agents = policy.agents.iter().filter(|(_, agent)| names_npm(agent));
+    Catalog {
+        ranges: Publisher::ALL.into_iter().filter_map(ranges).collect(),
+        hosts: agents.map(|(name, _)| (name.clone(), hosts.clone())).collect(),
+        ..Catalog::default()
+    }
 }
 
 fn shown(policy: &Policy, name: &AccountName) -> String {

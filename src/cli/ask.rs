@@ -1,7 +1,7 @@
 //! Questions. Without a terminal there are none: the failure names the flag that answers.
 
 use super::Failure;
-use dialoguer::{Confirm, Input, Select, theme::ColorfulTheme};
+use dialoguer::{Confirm, Input, MultiSelect, Select, theme::ColorfulTheme};
 use std::io::IsTerminal;
 
 /// Whether somebody is there to answer.
@@ -29,6 +29,12 @@ pub(crate) fn optional(question: &str) -> Result<String, Failure> {
 pub(crate) fn one_of(question: &str, answers: &[&str]) -> Result<usize, Failure> {
     let theme = ColorfulTheme::default();
     answered(Select::with_theme(&theme).with_prompt(question).items(answers).default(0).interact())
+}
+
+/// Any of several answers, none of them suggested.
+pub(crate) fn some_of(question: &str, answers: &[String]) -> Result<Vec<usize>, Failure> {
+    let theme = ColorfulTheme::default();
+    answered(MultiSelect::with_theme(&theme).with_prompt(question).items(answers).max_length(16).interact())
 }
 
 /// Yes or no; where nobody can answer, the failure names `flag`.

@@ -97,14 +97,12 @@ struct Status {
 }
 
 /// Layers that no release has yet; their defaults are off.
-pub(crate) const NOT_BUILT: [&str; 7] = [
+pub(crate) const NOT_BUILT: [&str; 5] = [
     "view: plain (other files that are open to everybody can be read; /tmp is shared)",
     "git: open (the agent can write .git/config and hooks; look at them before you run git)",
-    "dns: none (the agent resolves no names)",
     "log: none (refused connections are not recorded)",
     "limits: none",
     "confine: nothing (no_new_privileges, Landlock, user namespaces)",
-    "network.allow: networks and loopback ports only (no domains, no presets)",
 ];
 
 pub(crate) fn status(global: &Global, arguments: &Arguments) -> Result<ExitCode, Failure> {

@@ -4,7 +4,7 @@
 //! is not there. The issue that builds a layer removes its line here and turns its default on in the types.
 
 use super::{
-    Agent, Allow, Choice, Dns, Git, Log, Policy, Sharing, UserNamespaces, View,
+    Agent, Choice, Git, Log, Policy, Sharing, UserNamespaces, View,
     yaml::{Kind, Node},
 };
 use crate::model::AccountName;
@@ -109,18 +109,7 @@ fn asked(agent: &Agent) -> Vec<Asked> {
 
 fn network(agent: &Agent, ask: &mut impl FnMut(&str, String, &'static str)) {
     let network = &agent.network;
-    if network.dns != Dns::None {
-        ask("network.dns", network.dns.word().into(), "write `dns: none`, or leave `dns` out");
-    }
     if let Some(log) = network.log.filter(|log| *log != Log::None) {
         ask("network.log", log.word().into(), "write `log: none`, or leave `log` out");
-    }
-    for (i, entry) in network.allow.iter().enumerate() {
-        let mend = "write the networks as `cidr:`";
-        match entry {
-            Allow::Preset { name, .. } => ask(&format!("network.allow[{i}].preset"), name.to_string(), mend),
-            Allow::Domain { name, .. } => ask(&format!("network.allow[{i}].domain"), name.to_string(), mend),
-            Allow::Cidr { .. } | Allow::Loopback(_) => {}
-        }
     }
 }

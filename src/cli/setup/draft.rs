@@ -5,7 +5,8 @@ use crate::{
     cli::{Failure, Global, ask as question, existing_directory, invoker},
     host::places,
     model::{AbsPath, AccountName, PortRange},
-    policy::{self, Access, Agent, Allow, Dns, HumanName, Policy, Project, edit},
+    policy::{self, Access, Agent, Allow, Dns, HumanName, PRESETS, Policy, Project, edit},
+    presets::listed::about,
 };
 use std::path::PathBuf;
 
@@ -53,10 +54,16 @@ pub(super) fn ask(
         let list = if access == 0 { &mut arguments.project } else { &mut arguments.read_only };
         list.push(PathBuf::from(answer.trim()));
     }
+    let presets: Vec<String> =
+        PRESETS.iter().map(|preset| format!("{preset:<18} {}", about(*preset).opens)).collect();
+    let chosen = question::some_of("Services that it may reach (space chooses, enter goes on)", &presets)?;
     let ports = question::optional("Loopback ports of yours that it may reach, such as 5432 (empty: none)")?;
     arguments.loopback = words(&ports);
-    let nets = question::optional("Networks that it may reach, such as 10.20.0.0/16,443 (empty: none)")?;
-    arguments.allow = nets.split_ascii_whitespace().map(str::to_owned).collect();
+    let other = question::optional(
+        "Networks and hosts that it may reach, such as 10.20.0.0/16:443 api.example.com (empty: none)",
+    )?;
+    arguments.allow = chosen.into_iter().map(|at| format!("preset:{}", PRESETS[at])).collect();
+    arguments.allow.extend(other.split_ascii_whitespace().map(str::to_owned));
     Ok(answers)
 }
 
