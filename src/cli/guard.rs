@@ -1,6 +1,6 @@
 //! `guard`: the service, and its children without privilege.
 
-use super::{Failure, helper, invoker, situation};
+use super::{Failure, helper, invoker, printer, situation};
 use crate::{
     audit,
     engine::{Receipt, Scope, State},
@@ -101,17 +101,20 @@ impl Duties for Work {
 }
 
 /// Has the guard know of what was just put in force. Where none runs, an agent needs one, and no service manager sees to
-/// it, one is started.
-pub(crate) fn start_where_needed() -> Result<(), Failure> {
+/// it, one is started. Nothing is open for the want of a guard, so that is no failure.
+pub(crate) fn start_where_needed() {
     if crate::guard::tell() || std::path::Path::new("/run/systemd/system").exists() {
-        return Ok(());
+        return;
     }
-    let agents = Work.agents().map_err(Failure::new)?;
     let needs = |agent: &Agent| agent.rules.firewall.gate.is_some() || agent.rules.firewall.log != Log::None;
-    if agents.iter().any(needs) {
-        crate::guard::start()?;
+    let started = match Work.agents() {
+        Ok(agents) if agents.iter().any(needs) => crate::guard::start().map_err(Into::into),
+        Ok(_) => Ok(()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = started {
+        printer::warn(&format!("{error:#}: names are not answered, and refusals are not recorded"));
     }
-    Ok(())
 }
 
 fn human(policy: &Policy, name: &AccountName, machine: &System) -> Option<Uid> {

@@ -42,19 +42,22 @@ pub(crate) fn raise(arguments: &[OsString], may_ask: bool) -> Result<ExitCode, F
 }
 
 /// Root starts over with an environment of its own making, unless it has it already: programs and libraries that we call
-/// see nothing that the caller chose.
+/// see nothing that the caller chose. A search list for names may only be the empty one, which an errand is sent out with.
 pub(super) fn clean_environment(arguments: &[OsString]) -> std::io::Result<()> {
     const KEPT: [&str; 6] = ["SUDO_USER", "TERM", "COLORTERM", "NO_COLOR", "PATH", "LC_ALL"];
     if !is_root() {
         return Ok(());
     }
-    let clean = std::env::vars_os().all(|(name, _)| name.to_str().is_some_and(|name| is_kept(name, &KEPT)))
+    let is_kept = |(name, value): &(OsString, OsString)| {
+        name.to_str().is_some_and(|name| is_kept(name, &KEPT) || (name == "LOCALDOMAIN" && value == "."))
+    };
+    let clean = std::env::vars_os().all(|variable| is_kept(&variable))
         && std::env::var_os("PATH").is_some_and(|path| path == SYSTEM_PATH)
         && std::env::var_os("LC_ALL").is_some_and(|locale| locale == "C");
     if clean {
         return Ok(());
     }
-    let kept = std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(|name| is_kept(name, &KEPT)));
+    let kept = std::env::vars_os().filter(is_kept);
     let mut command = Command::new("/proc/self/exe");
     command.args(arguments.iter().skip(1)).env_clear().envs(kept).env("PATH", SYSTEM_PATH).env("LC_ALL", "C");
     if let Some(name) = arguments.first() {

@@ -283,16 +283,25 @@ pub fn tell() -> bool {
 
 /// Has the guard of this network namespace end, and waits until it has.
 pub fn end() {
-    let pid = state().map(|state| Pid::from_raw(state.pid));
-    for _ in 0..60 {
-        if pid.is_none_or(|pid| kill(pid, Signal::SIGTERM).is_err()) {
-            return;
-        }
-        thread::sleep(Duration::from_millis(50));
+    if let Some(state) = state() {
+        let _ = kill(Pid::from_raw(state.pid), Signal::SIGTERM);
+        wait_until(|| self::state().is_none());
     }
 }
 
-/// Starts a guard in the background, where no service manager does.
+/// Looks again for three seconds at most; answers whether it came to be.
+fn wait_until(mut it_is: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + Duration::from_secs(3);
+    while !it_is() {
+        if Instant::now() > end {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    true
+}
+
+/// Starts a guard in the background, where no service manager does, and waits until it guards.
 pub fn start() -> io::Result<()> {
     Command::new(places::PROGRAM)
         .arg("guard")
@@ -304,6 +313,7 @@ pub fn start() -> io::Result<()> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .process_group(0)
-        .spawn()
-        .map(drop)
+        .spawn()?;
+    let guards = wait_until(|| state().is_some());
+    guards.then_some(()).ok_or_else(|| io::Error::other("the guard did not start: see `agentuser guard`"))
 }

@@ -173,3 +173,47 @@ fn names_are_resolved_into_addresses_that_stay_when_a_name_dies() {
     world.open(Who::Agent, &["tcp/198.51.100.2/8000"]);
     world.refused(Who::Agent, &api);
 }
+
+/// Answers that there is no such name, and writes down for which.
+const NO_NAMES: &str = "
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(('127.0.0.1', 53))
+print('ready', flush=True)
+while True:
+    data, peer = s.recvfrom(512)
+    at, labels = 12, []
+    while data[at]:
+        labels.append(data[at + 1:at + 1 + data[at]].decode())
+        at += 1 + data[at]
+    open(sys.argv[1], 'a').write('.'.join(labels) + '\\n')
+    s.sendto(data[:2] + b'\\x81\\x83' + data[4:6] + bytes(6) + data[12:at + 5], peer)
+";
+
+/// Or whoever owns a domain of the search list could name the addresses of hosts that do not answer.
+#[test]
+fn names_are_whole_whatever_the_search_list_says() {
+    let Some(world) = World::with("{dns: system, allow: [{domain: new.example.com}]}") else { return };
+    let stage = Stage::new();
+    let asked = stage.path("asked");
+    let server = world.start(Who::Root, &["/usr/bin/python3", "-c", NO_NAMES, &asked]);
+    server.wait_for("ready");
+    stage.write("resolv.conf", "nameserver 127.0.0.1\nsearch evil.example.com\n");
+    let names = || {
+        let mut names: Vec<String> =
+            fs::read_to_string(&asked).unwrap_or_default().lines().map(str::to_owned).collect();
+        names.dedup();
+        let _ = fs::remove_file(&asked);
+        names
+    };
+    // The control: others look below the search list, too.
+    let line = format!(
+        "mount --bind {} /etc/resolv.conf && exec python3 -c 'import socket; socket.getaddrinfo(\"new.example.com\", 443)'",
+        stage.path("resolv.conf")
+    );
+    world.run(Who::Root, &["unshare", "--mount", "--propagation", "private", "sh", "-c", &line]);
+    assert!(names().contains(&"new.example.com.evil.example.com".to_owned()));
+    let said = stage.refresh(&world, &[("resolv.conf", "/etc/resolv.conf")], "--yes");
+    assert!(said.stderr.contains("new.example.com"), "{said:?}");
+    assert_eq!(names(), ["new.example.com"]);
+}
