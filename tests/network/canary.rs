@@ -26,7 +26,7 @@ fn runs(world: &World) {
 fn one_belt() -> Option<World> {
     let mut world = World::take()?;
     world.hide("nft");
-    world.set_up("{}");
+    world.set_up("{log: none}");
     assert!(!world.root("ls /usr/sbin").lines().any(|name| name == "nft"));
     Some(world)
 }
@@ -80,7 +80,7 @@ fn without_nft_a_flush_has_run_refuse() {
             let status = refuses(&world, what);
             let family = if tool == "iptables" { "IPv4" } else { "IPv6" };
             assert!(status.contains(family), "{tool} {what}: {status}");
-            world.set_up("{}");
+            world.set_up("{log: none}");
             runs(&world);
         }
     }
@@ -88,7 +88,7 @@ fn without_nft_a_flush_has_run_refuse() {
 
 #[test]
 fn a_canary_that_can_not_fly_has_run_refuse() {
-    let Some(world) = World::with("{}") else { return };
+    let Some(world) = World::with("{log: none}") else { return };
     world.root("ip link set lo down");
     let said = world.run(Who::Agent, &["/bin/true"]).fails_with(125);
     assert!(said.contains("firewall"), "{said}");
@@ -98,7 +98,7 @@ fn a_canary_that_can_not_fly_has_run_refuse() {
 
 #[test]
 fn with_nft_a_rule_in_front_lets_nothing_out() {
-    let Some(world) = World::with("{}") else { return };
+    let Some(world) = World::with("{log: none}") else { return };
     let _remote = world.serve(Who::Remote, &LISTENERS);
     for tool in TOOLS {
         for rule in BYPASSES {
@@ -114,39 +114,41 @@ fn with_nft_a_rule_in_front_lets_nothing_out() {
 
 #[test]
 fn with_nft_a_flush_lets_nothing_out() {
-    let Some(world) = World::with("{}") else { return };
+    let Some(world) = World::with("{log: none}") else { return };
     let _remote = world.serve(Who::Remote, &LISTENERS);
     world.root("iptables -F");
     world.root("ip6tables -F");
     world.refused(Who::Uid, &CALLS);
     assert!(world.drift().contains("firewall of uid"));
     runs(&world);
-    world.set_up("{}");
+    world.set_up("{log: none}");
     world.agentuser(&["status"]).ok();
 
     world.root(&format!("nft delete table inet agentuser_{}", world.uid()));
     world.refused(Who::Uid, &CALLS);
     assert!(world.drift().contains("nftables table"));
     runs(&world);
-    world.set_up("{}");
+    world.set_up("{log: none}");
     world.agentuser(&["status"]).ok();
 
     world.root("nft flush ruleset");
     refuses(&world, "both are gone");
     world.open(Who::Uid, &CALLS);
-    world.set_up("{}");
+    world.set_up("{log: none}");
     runs(&world);
     world.refused(Who::Uid, &CALLS);
 }
 
 #[test]
 fn where_all_may_leave_root_is_asked() {
-    let Some(world) = World::with("{outbound: allow, deny: [{cidr: 198.51.100.0/24}]}") else { return };
+    let Some(world) = World::with("{log: none, outbound: allow, deny: [{cidr: 198.51.100.0/24}]}") else {
+        return;
+    };
     runs(&world);
     for line in ["iptables -I OUTPUT -p tcp -j ACCEPT", "ip6tables -F OUTPUT"] {
         world.root(line);
         world.run(Who::Agent, &["/bin/true"]).fails_with(125);
-        world.set_up("{outbound: allow, deny: [{cidr: 198.51.100.0/24}]}");
+        world.set_up("{log: none, outbound: allow, deny: [{cidr: 198.51.100.0/24}]}");
         runs(&world);
     }
 }
@@ -155,7 +157,7 @@ fn where_all_may_leave_root_is_asked() {
 fn without_ipv6_all_works() {
     let Some(world) = World::take() else { return };
     world.host.set("net.ipv6.conf.all.disable_ipv6", "1");
-    world.set_up("{}");
+    world.set_up("{log: none}");
     runs(&world);
     world.agentuser(&["status"]).ok();
     // Once it is back, it is closed.

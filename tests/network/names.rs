@@ -2,12 +2,15 @@
 //!
 //! The gate's part is played by the test, which puts addresses in its sets.
 
-use crate::world::{AGENT, PROGRAM, Who, World};
+use crate::{
+    guards::sh,
+    world::{AGENT, PROGRAM, Who, World},
+};
 use agentuser::{
     formats::ipset,
     model::{
         Family,
-        desired::{Firewall, Log, Names},
+        desired::{Firewall, Names},
     },
 };
 use serde_json::Value;
@@ -43,9 +46,7 @@ impl Gated {
             let ports = ["8000", "53/udp"].iter().map(|port| port.parse().unwrap()).collect();
             let names = names.iter().map(|name| (*name).to_owned()).collect();
             firewall.names = vec![Names { ports, names }];
-            firewall.gate = Some(GATE);
             firewall.generation = generation;
-            firewall.log = Log::All;
         })
     }
 
@@ -61,6 +62,14 @@ impl Gated {
     }
 }
 
+/// Kills the guard, whose children end with it.
+fn end_guard() {
+    let state = fs::read("/run/agentuser/guard.json").unwrap();
+    let state: Value = serde_json::from_slice(&state).unwrap();
+    sh(&format!("kill -KILL {}", state["pid"]));
+    thread::sleep(Duration::from_millis(500));
+}
+
 const BOTH: [&str; 4] =
     ["tcp/192.0.2.2/8000", "tcp/2001:db8::2/8000", "udp/192.0.2.2/53", "udp/2001:db8::2/53"];
 const LISTENERS: [&str; 6] =
@@ -68,7 +77,7 @@ const LISTENERS: [&str; 6] =
 
 #[test]
 fn an_answer_opens_its_address_at_the_names_ports_for_as_long_as_it_lives() {
-    let Some(world) = World::with("{}") else { return };
+    let Some(world) = World::with("{log: none}") else { return };
     let gated = Gated::with_names(&world, 0, &["api.example"]);
     let _remote = world.serve(Who::Remote, &LISTENERS);
     let calls = &BOTH[..2];
@@ -95,7 +104,7 @@ fn an_answer_opens_its_address_at_the_names_ports_for_as_long_as_it_lives() {
 
 #[test]
 fn a_denied_address_is_refused_whatever_a_name_says() {
-    let Some(world) = World::with("{deny: [{cidr: 192.0.2.2/32}]}") else { return };
+    let Some(world) = World::with("{log: none, deny: [{cidr: 192.0.2.2/32}]}") else { return };
     let gated = Gated::with_names(&world, 0, &["api.example"]);
     let _remote = world.serve(Who::Remote, &LISTENERS);
     for address in ["192.0.2.2", "169.254.169.254", "198.51.100.2"] {
@@ -108,7 +117,7 @@ fn a_denied_address_is_refused_whatever_a_name_says() {
 
 #[test]
 fn loading_again_changes_nothing_and_keeps_the_answers() {
-    let Some(world) = World::with("{}") else { return };
+    let Some(world) = World::with("{log: none}") else { return };
     let gated = Gated::with_names(&world, 0, &["api.example"]);
     let _remote = world.serve(Who::Remote, &LISTENERS);
     gated.answer(&world, "192.0.2.2", 60);
@@ -130,8 +139,11 @@ fn loading_again_changes_nothing_and_keeps_the_answers() {
 
 #[test]
 fn all_dns_goes_to_the_gate() {
-    let Some(world) = World::with("{allow: [{cidr: 192.0.2.0/24, ports: [8000]}]}") else { return };
-    Gated::with_names(&world, 0, &["api.example"]);
+    let Some(world) = World::with("{log: none, allow: [{cidr: 192.0.2.0/24, ports: [8000]}]}") else {
+        return;
+    };
+    Gated::load(&world, |firewall| firewall.gate = Some(GATE));
+    end_guard();
     let dns = [
         "udp/192.0.2.2/53",
         "udp/2001:db8::2/53",
@@ -152,7 +164,7 @@ fn all_dns_goes_to_the_gate() {
 
 #[test]
 fn teardown_leaves_no_set_and_no_table() {
-    let Some(world) = World::with("{}") else { return };
+    let Some(world) = World::with("{log: none}") else { return };
     let gated = Gated::with_names(&world, 0, &["api.example"]);
     gated.answer(&world, "192.0.2.2", 600);
     world.run(Who::Root, &[PROGRAM, "--quiet", "--agent", AGENT, "teardown", "--yes"]).ok();

@@ -4,7 +4,7 @@ use crate::world::{AGENT, Who, World};
 
 #[test]
 fn a_flow_from_before_the_rules_is_cut() {
-    let network = "{allow: [{cidr: 10.98.0.0/16}]}";
+    let network = "{log: none, allow: [{cidr: 10.98.0.0/16}]}";
     let Some(world) = World::with(network) else { return };
     let _remote = world.serve(Who::Remote, &["tcp/0.0.0.0/8000", "tcp/::/8000"]);
     for line in ["iptables -F", "iptables -X", "ip6tables -F", "ip6tables -X", "nft flush ruleset"] {
@@ -28,7 +28,7 @@ fn a_flow_from_before_the_rules_is_cut() {
 
 #[test]
 fn a_call_from_outside_that_is_older_is_cut() {
-    let Some(world) = World::with("{}") else { return };
+    let Some(world) = World::with("{log: none}") else { return };
     for line in ["iptables -F", "ip6tables -F", "nft flush ruleset"] {
         world.root(line);
     }
@@ -36,7 +36,7 @@ fn a_call_from_outside_that_is_older_is_cut() {
     let caller = world.flow(Who::Remote, "192.0.2.10", "7000");
     let humans_server = world.serve(Who::Human, &["tcp/0.0.0.0/7001"]);
     let humans = world.flow(Who::Remote, "192.0.2.10", "7001");
-    world.set_up("{}");
+    world.set_up("{log: none}");
     server.wait_end();
     caller.wait_for("dead");
     humans.wait_after(humans.lines().len(), "alive");
@@ -46,7 +46,7 @@ fn a_call_from_outside_that_is_older_is_cut() {
 /// The rules alone, without anybody ending processes, cut what no rule of theirs let out.
 #[test]
 fn the_rules_themselves_cut_what_they_would_not_let_out() {
-    let Some(world) = World::with("{}") else { return };
+    let Some(world) = World::with("{log: none}") else { return };
     let _remote = world.serve(Who::Remote, &["tcp/0.0.0.0/8000"]);
     let rules = world.root("iptables-save -t filter");
     for line in ["iptables -F OUTPUT", "nft delete table inet"] {

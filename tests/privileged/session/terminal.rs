@@ -172,6 +172,7 @@ fn a_person_types_into_the_command() {
 fn the_agents_shell_is_interactive() {
     let Some(machine) = Machine::set_up() else { return };
     let mut terminal = machine.human().terminal(&["agentuser", "shell"]);
+    terminal.expect("$ ");
     terminal.send("echo $((6*7)) $USER $PWD; shopt -q login_shell && echo log''in; exit 6\n");
     let project = machine.human().project();
     terminal.expect(&format!("42 {} {}", crate::common::AGENT, project.display()));
