@@ -1,6 +1,7 @@
 //! Foreign texts and bytes: one file per format, render and parse side by side. Pure.
 
 pub mod accounts;
+pub mod dbus;
 pub mod digest;
 pub mod ipset;
 pub mod iptables;

@@ -79,6 +79,10 @@ impl Watch {
         for name in agents {
             self.follow_directory(places::state(name).as_str());
         }
+        // A service that starts again makes its socket anew.
+        for socket in places::NAME_SERVICES {
+            self.follow_directory(socket.rsplit_once('/').map_or(socket, |(directory, _)| directory));
+        }
     }
 
     /// A directory that is followed already is not followed twice.
@@ -134,7 +138,9 @@ impl Watch {
         while let Ok(event) = reader.next() {
             let name = event.file_name().map(|name| name.to_bytes().to_owned()).unwrap_or_default();
             let is_directory = event.events().contains(inotify::ReadFlags::ISDIR);
-            found |= is_directory || name == b"receipt.json";
+            let is_socket =
+                !name.is_empty() && places::NAME_SERVICES.iter().any(|path| path.as_bytes().ends_with(&name));
+            found |= is_directory || name == b"receipt.json" || is_socket;
         }
         found
     }

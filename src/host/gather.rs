@@ -45,6 +45,7 @@ pub fn facts(policy: &Policy, machine: &dyn Observe) -> Result<Facts, HostError>
         systemd: Path::new("/run/systemd/system").is_dir(),
         nft: Program::Nft.path().is_some(),
         iptables_is_nft: iptables_is_nft(),
+        dbus: Path::new("/etc/dbus-1/system.d").is_dir(),
         ipv6: Path::new("/proc/net/if_inet6").exists(),
         sudo_reads_drop_ins: text("/etc/sudoers").map_or(true, |text| sudoers::includes_drop_ins(&text)),
         sshd_reads_drop_ins: Program::Sshd.path().map(|_| {

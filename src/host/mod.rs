@@ -20,6 +20,8 @@ mod homes;
 mod lock;
 #[cfg(target_os = "linux")]
 mod processes;
+#[cfg(target_os = "linux")]
+mod sockets;
 pub mod sys;
 #[cfg(target_os = "linux")]
 mod system;
@@ -235,6 +237,8 @@ pub trait Observe {
     fn query(&self, query: &Query) -> Result<Output, HostError>;
     /// The rules of OUTPUT in the filter table, in their order, each without `-A OUTPUT`.
     fn output_chain(&self, family: Family) -> Result<Vec<String>, HostError>;
+    /// Whether a unix socket is closed to an account; none where there is none.
+    fn socket_is_closed(&self, path: &AbsPath, uid: Uid) -> Result<Option<bool>, HostError>;
     /// Looks at shared files, as their owner.
     fn look_at(&self, shared: &Shared) -> Result<Seen, HostError>;
 }
@@ -269,6 +273,10 @@ pub trait Act: Observe {
     /// Removes a home and what the account left in temporary directories, mail and cron spools; answers what had to stay
     /// in these.
     fn remove_home(&mut self, path: &AbsPath, uid: Uid, name: &str) -> Result<Vec<String>, HostError>;
+    /// Closes a unix socket to an account.
+    fn close_socket(&mut self, path: &AbsPath, uid: Uid) -> Result<(), HostError>;
+    /// Takes that back.
+    fn open_socket(&mut self, path: &AbsPath, uid: Uid) -> Result<(), HostError>;
     /// Kills every process with one of these uids.
     fn end_processes(&mut self, uid: Uid, sub_uids: &[IdRange]) -> Result<(), HostError>;
     /// Opens shared files to the agent, as their owner; what was there before goes into `record` first.
@@ -290,6 +298,9 @@ pub mod places {
     pub const STATE: &str = "/var/lib/agentuser";
     /// Audit logs.
     pub const LOGS: &str = "/var/log/agentuser";
+    /// Sockets at which a service resolves names for anybody: systemd-resolved's varlink, nscd, Avahi.
+    pub const NAME_SERVICES: [&str; 3] =
+        ["/run/systemd/resolve/io.systemd.Resolve", "/run/nscd/socket", "/run/avahi-daemon/socket"];
     /// What is gone at the next boot.
     pub const RUNTIME: &str = "/run/agentuser";
 

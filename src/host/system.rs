@@ -4,7 +4,7 @@ use super::{
     Act, Command, CommandError, DirState, FileState, HostError, Jump, Observe, Program, Query, Seen, Shared,
     Validator,
     dir::{self, Dir},
-    files, homes, places, processes, users,
+    files, homes, places, processes, sockets, users,
     worker::{self, Identity, Task},
 };
 use crate::{
@@ -202,6 +202,10 @@ impl Observe for System {
         Ok(rules.iter().filter_map(|rule| rule.strip_prefix("-A OUTPUT ")).map(str::to_owned).collect())
     }
 
+    fn socket_is_closed(&self, path: &AbsPath, uid: Uid) -> Result<Option<bool>, HostError> {
+        sockets::is_closed(path, uid)
+    }
+
     fn look_at(&self, shared: &Shared) -> Result<Seen, HostError> {
         if self.identity(owner_of(shared))?.is_some() {
             return self.work(owner_of(shared), Task::Look(shared.clone()), None);
@@ -291,6 +295,16 @@ impl Act for System {
     fn remove_home(&mut self, path: &AbsPath, uid: Uid, name: &str) -> Result<Vec<String>, HostError> {
         Self::change();
         homes::remove(path, uid, name)
+    }
+
+    fn close_socket(&mut self, path: &AbsPath, uid: Uid) -> Result<(), HostError> {
+        Self::change();
+        sockets::close(path, uid)
+    }
+
+    fn open_socket(&mut self, path: &AbsPath, uid: Uid) -> Result<(), HostError> {
+        Self::change();
+        sockets::open_again(path, uid)
     }
 
     fn end_processes(&mut self, uid: Uid, sub_uids: &[IdRange]) -> Result<(), HostError> {

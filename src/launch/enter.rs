@@ -17,7 +17,7 @@ use crate::{
 use rustix::{
     fs::{FileType, Mode, fstat},
     io::Errno,
-    net::{AddressFamily, getsockname},
+    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, getsockname, socket_with},
 };
 use std::{
     convert::Infallible,
@@ -74,6 +74,9 @@ pub enum EnterError {
     /// The firewall does not hold.
     #[error("the firewall is not in force for the agent: {0}")]
     Firewall(#[from] canary::Open),
+    /// A service would resolve names for the agent, unseen by its rules.
+    #[error("the agent can reach {0}, which asks other hosts for it")]
+    NameService(&'static str),
     /// The directory can't be entered.
     #[error("the agent can't enter `{}`: {source}", .directory.display())]
     Directory {
@@ -109,7 +112,7 @@ impl EnterError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Trust(error) => error.hint(),
-            Self::Read(_) | Self::SubUids(_) | Self::Firewall(_) => {
+            Self::Read(_) | Self::SubUids(_) | Self::Firewall(_) | Self::NameService(_) => {
                 "agentuser status, then agentuser setup".into()
             }
             Self::NoAgent(_) | Self::Directory { .. } => "agentuser status".into(),
@@ -175,6 +178,9 @@ pub fn enter(request: Request) -> Result<Infallible, EnterError> {
     };
     refuse_sub_uids(&name, Uid(uid))?;
     canary::fly(&brief.flight)?;
+    if !brief.outbound_allowed {
+        refuse_name_services()?;
+    }
     let home = plan::home(&name);
     enter_directory(&request.directory, &brief, home.as_path())?;
     rustix::process::umask(Mode::from(request.umask));
@@ -239,6 +245,17 @@ fn refuse_sub_uids(name: &AccountName, uid: Uid) -> Result<(), EnterError> {
     let uid = uid.to_string();
     let range = accounts::sub_ids(&text).find(|(owner, _)| *owner == name.as_str() || *owner == uid);
     range.map_or(Ok(()), |(_, range)| Err(EnterError::SubUids(range.to_string())))
+}
+
+/// Name services must not take a call of this account.
+fn refuse_name_services() -> Result<(), EnterError> {
+    let reached = |path: &&&str| {
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::NONBLOCK, None)?;
+        connect(&socket, &SocketAddrUnix::new(**path)?)
+    };
+    // A service that is too busy to take the call at once is one that takes calls.
+    let reached = |path: &&&str| matches!(reached(path), Ok(()) | Err(Errno::AGAIN));
+    places::NAME_SERVICES.iter().find(reached).map_or(Ok(()), |path| Err(EnterError::NameService(path)))
 }
 
 /// Enters a project, or the agent's home, and looks where that led: links don't count.

@@ -106,6 +106,8 @@ pub struct Facts {
     pub nft: bool,
     /// iptables(8) works on nftables, not on the legacy tables.
     pub iptables_is_nft: bool,
+    /// A message bus reads drop-ins in `/etc/dbus-1/system.d`.
+    pub dbus: bool,
     /// The kernel has IPv6.
     pub ipv6: bool,
     /// Ports below 1024 that somebody listens on, or that services(5) gives to a service.

@@ -3,7 +3,7 @@
 use super::DesireError;
 use crate::{
     engine::{Plan, Scope},
-    formats::{sudoers, systemd},
+    formats::{dbus, sudoers, systemd},
     host::{Validator, places},
     model::{
         AbsPath, Family,
@@ -13,7 +13,7 @@ use crate::{
     share,
     step::{
         Account, After, AnyStep, Content, Directory, File, FilterTable, Group, Home, Layer, Line, List,
-        Netfilter, NftTable, Service, ShareAcl, Traverse,
+        Netfilter, NftTable, Service, ShareAcl, Sockets, Traverse,
     },
 };
 
@@ -135,7 +135,29 @@ fn network(desired: &Desired, facts: &Facts) -> Vec<AnyStep> {
         let record = places::state(&desired.name).join("nft.json");
         steps.push(NftTable { firewall: desired.firewall.clone(), record }.into());
     }
+    if !desired.firewall.outbound_allowed {
+        let paths = places::NAME_SERVICES.map(places::fixed).into();
+        steps.push(Sockets { uid: desired.uid, paths }.into());
+        if facts.dbus {
+            steps.push(message_bus(desired).into());
+        }
+    }
     steps
+}
+
+/// Services that reach the network for whoever asks them over the message bus: resolvers.
+fn message_bus(desired: &Desired) -> File {
+    let path = AbsPath::fixed("/etc/dbus-1/system.d").join(&format!("agentuser-{}.conf", desired.name));
+    File {
+        title: format!("no resolver on the message bus ({path})"),
+        path,
+        content: Content::Text(dbus::render(&desired.name)),
+        mode: 0o644,
+        validator: Validator::Nobody,
+        after: After::Nothing,
+        replaces: false,
+        layer: Layer::Network,
+    }
 }
 
 fn sharing(desired: &Desired) -> Vec<AnyStep> {

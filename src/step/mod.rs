@@ -15,6 +15,7 @@ mod netfilter;
 mod nft_table;
 mod service;
 mod share_acl;
+mod sockets;
 
 pub use account::Account;
 pub use directory::Directory;
@@ -28,6 +29,7 @@ pub use netfilter::Netfilter;
 pub use nft_table::NftTable;
 pub use service::Service;
 pub use share_acl::{ShareAcl, Traverse};
+pub use sockets::Sockets;
 
 use crate::host::{Act, DirState, FileState, HostError, Observe};
 use serde::{Deserialize, Serialize};
@@ -188,5 +190,6 @@ any_step!(
     NftTable,
     Service,
     ShareAcl,
+    Sockets,
     Traverse
 );

@@ -38,6 +38,8 @@ pub(crate) struct Disk {
     pub(crate) tables: BTreeMap<String, String>,
     pub(crate) units: BTreeSet<String>,
     pub(crate) open: BTreeSet<String>,
+    /// Accounts to which nscd's socket is closed.
+    pub(crate) closed_to: BTreeSet<u32>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -285,6 +287,10 @@ impl Observe for Fake {
         Ok(self.disk.filter.get(&family).and_then(|chains| chains.get("OUTPUT")).cloned().unwrap_or_default())
     }
 
+    fn socket_is_closed(&self, path: &AbsPath, uid: Uid) -> Result<Option<bool>, HostError> {
+        Ok((path.as_str() == "/run/nscd/socket").then(|| self.disk.closed_to.contains(&uid.0)))
+    }
+
     fn look_at(&self, shared: &Shared) -> Result<Seen, HostError> {
         let open = self.disk.open.contains(&key(shared));
         Ok(match shared {
@@ -369,6 +375,20 @@ impl Act for Fake {
             Ok(())
         })?;
         Ok(vec![])
+    }
+
+    fn close_socket(&mut self, _: &AbsPath, uid: Uid) -> Result<(), HostError> {
+        self.change(|disk| {
+            disk.closed_to.insert(uid.0);
+            Ok(())
+        })
+    }
+
+    fn open_socket(&mut self, _: &AbsPath, uid: Uid) -> Result<(), HostError> {
+        self.change(|disk| {
+            disk.closed_to.remove(&uid.0);
+            Ok(())
+        })
     }
 
     fn end_processes(&mut self, _: Uid, _: &[IdRange]) -> Result<(), HostError> {

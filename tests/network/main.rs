@@ -26,6 +26,7 @@ mod outbound;
 mod presets;
 mod reapply;
 mod refresh;
+mod resolvers;
 mod sshd;
 mod subuids;
 mod world;
