@@ -3,7 +3,7 @@
 use super::{Check, Description, Layer, Step, Undo};
 use crate::{
     formats::systemd,
-    host::{Act, Command, FileState, HostError, Observe, Program, Validator},
+    host::{Act, Command, FileState, HostError, Observe, Program, Query, Validator},
     model::{AbsPath, Gid, Uid},
 };
 use serde::{Deserialize, Serialize};
@@ -67,12 +67,20 @@ impl File {
         match self.after {
             After::ReloadUnits => machine.run(&Command::new(Program::Systemctl, ["daemon-reload"])),
             After::ReloadSshd => reload_sshd(machine),
-            After::RestartGuard if !gone => {
-                machine.run(&Command::new(Program::Systemctl, ["try-restart", systemd::GUARD_NAME]))
-            }
+            After::RestartGuard if !gone => restart_guard(machine),
             After::EndSessions(uid) if gone => machine.end_processes(uid, &[]),
             After::Nothing | After::EndSessions(_) | After::RestartGuard => Ok(()),
         }
+    }
+}
+
+/// Before the first setup there is no such unit, which systemctl(1) takes for a failure.
+fn restart_guard(machine: &mut dyn Act) -> Result<(), HostError> {
+    let runs = machine.query(&Query::UnitActive(systemd::GUARD_NAME.into()))?;
+    if runs.status.success() {
+        machine.run(&Command::new(Program::Systemctl, ["restart", systemd::GUARD_NAME]))
+    } else {
+        Ok(())
     }
 }
 
@@ -103,7 +111,9 @@ impl Step for File {
             After::ReloadSshd => {
                 change.push("systemctl try-reload-or-restart ssh.service sshd.service".into());
             }
-            After::RestartGuard => change.push(format!("systemctl try-restart {}", systemd::GUARD_NAME)),
+            After::RestartGuard => {
+                change.push(format!("systemctl restart {}, where it runs", systemd::GUARD_NAME));
+            }
             After::Nothing | After::EndSessions(_) => {}
         }
         let why = match self.layer {

@@ -199,6 +199,12 @@ impl Disk {
                 }
             }
             Program::Systemctl => match args[0] {
+                // As systemctl(1) says of such a unit: not found.
+                "enable" | "restart" | "try-restart"
+                    if !self.files.contains_key(&format!("/etc/systemd/system/{last}")) =>
+                {
+                    panic!("no unit {last}")
+                }
                 "enable" => drop(self.units.insert(last.into())),
                 "disable" => drop(self.units.remove(last)),
                 _ => {}
