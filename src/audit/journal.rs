@@ -10,6 +10,7 @@ use super::{
 use crate::{
     gate::{answers::Answers, rules::Refusal},
     guard::child,
+    launch::canary::Flight,
     model::{AccountName, Uid, desired::Firewall},
     netlink::nflog::{Packet, Verdict},
 };
@@ -17,6 +18,7 @@ use rustix::net::{RecvFlags, recv};
 use std::{
     collections::HashMap,
     io,
+    net::SocketAddr,
     os::fd::{AsFd, OwnedFd},
     process::Child,
     sync::{Arc, Mutex, PoisonError},
@@ -29,6 +31,8 @@ pub struct Subject {
     firewall: Firewall,
     answers: Arc<Mutex<Answers>>,
     log: Log,
+    /// What each launch sends to be refused: nothing to tell of.
+    canaries: Flight,
 }
 
 /// The logs of all agents.
@@ -48,7 +52,8 @@ impl Journal {
         answers: Arc<Mutex<Answers>>,
     ) -> io::Result<()> {
         let log = Log::open(name, human)?;
-        let subject = Subject { name: name.clone(), firewall: firewall.clone(), answers, log };
+        let canaries = Flight::of(firewall);
+        let subject = Subject { name: name.clone(), firewall: firewall.clone(), answers, log, canaries };
         self.subjects.insert(firewall.uid, subject);
         Ok(())
     }
@@ -124,7 +129,8 @@ impl Subject {
     ) -> Option<Record> {
         let owner = packet.owner.unwrap_or(packet.uid);
         let ours = owner == packet.uid || self.firewall.sub_uids.iter().any(|range| range.contains(owner.0));
-        if !ours {
+        let port = packet.ports.map_or(0, |(_, port)| port);
+        if !ours || self.canaries.has(packet.protocol, SocketAddr::new(packet.destination, port)) {
             return None;
         }
         let act = match packet.verdict {

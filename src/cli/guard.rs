@@ -42,6 +42,8 @@ pub(crate) fn guard(arguments: &Arguments) -> Result<ExitCode, Failure> {
             return Err(Failure::usage("the guard is root's").hint("sudo systemctl start agentuser"));
         }
         None => {
+            // Root's clean start has named the process after the link that it went through.
+            let _ = rustix::thread::set_name(c"agentuser");
             // It goes on when whoever started it has ended; one that a service manager started leads a session already.
             let _ = rustix::process::setsid();
             Guard::new(&mut Work).and_then(|guard| guard.run(arguments.stay)).map_err(Failure::new)?;

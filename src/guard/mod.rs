@@ -241,12 +241,11 @@ impl<'a> Guard<'a> {
         }
         let Ok(bytes) = serde_json::to_vec_pretty(&self.state) else { return };
         let file = FileState { bytes, mode: 0o644, uid: Uid(0), gid: Gid(0) };
-        if System::new()
-            .write(&places::fixed(places::RUNTIME).join("guard.json"), &file, Validator::Nobody)
-            .is_ok()
-        {
-            self.written = Some(self.state.clone());
+        let place = places::fixed(places::RUNTIME).join("guard.json");
+        if let Err(error) = System::new().write(&place, &file, Validator::Nobody) {
+            complain(&format!("state: {error}"));
         }
+        self.written = Some(self.state.clone());
     }
 }
 

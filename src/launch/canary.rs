@@ -68,6 +68,18 @@ impl Flight {
     }
 }
 
+impl Flight {
+    /// Whether a packet of this protocol (its number in `/etc/protocols`) is a canary's.
+    pub fn has(&self, protocol: u8, to: SocketAddr) -> bool {
+        let udp = protocol == 17;
+        let listed = |(of, place): &(Protocol, SocketAddr)| (*of == Protocol::Udp) == udp && *place == to;
+        let on_loopback = udp
+            && to.ip() == if to.is_ipv4() { Family::V4 } else { Family::V6 }.loopback()
+            && self.loopback == Some(to.port());
+        on_loopback || self.beyond.iter().chain(&self.through).any(listed)
+    }
+}
+
 /// Addresses for documentation.
 const FOUR: [&str; 3] = ["192.0.2.1", "198.51.100.1", "203.0.113.1"];
 const SIX: [&str; 3] = ["2001:db8::1", "2001:db8:ffff::1", "3fff::1"];
@@ -181,4 +193,26 @@ fn socket(to: SocketAddr, kind: SocketType, interface: Option<&OsString>) -> Res
             .map_err(|error| Errno::from_raw_os_error(error as i32))?;
     }
     Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn canaries_are_told_from_what_the_agent_sends() {
+        let network = crate::policy::Network::default();
+        let flight = Flight::of(&crate::plan::firewall(crate::model::Uid(9), vec![], &network));
+        let has = |protocol, to: &str| flight.has(protocol, to.parse().unwrap());
+        for (protocol, to) in
+            [(17, "127.0.0.1:1"), (17, "[::1]:1"), (6, "192.0.2.1:9"), (17, "[ff02::114]:9")]
+        {
+            assert!(has(protocol, to), "{to}");
+        }
+        for (protocol, to) in
+            [(6, "127.0.0.1:1"), (17, "127.0.0.1:2"), (6, "192.0.2.1:443"), (17, "192.0.2.2:9")]
+        {
+            assert!(!has(protocol, to), "{to}");
+        }
+    }
 }
