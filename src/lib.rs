@@ -7,6 +7,8 @@
 //!             revert, backwards, from the receipt          teardown
 //! host: Observe reads, Act changes; the only door to the machine
 //! launch: run (as the human) -> sudo -> enter (as the agent) -> the command
+//! presets, discover: what an entry of the policy opens on this machine, with its origin
+//! guard: root's service; its children without privilege: gate (DNS), audit (packets that were refused)
 //! ```
 //!
 //! `policy`, `model`, `formats` and `plan` are pure: text and values in, values out.

@@ -95,11 +95,6 @@ impl Duties for Work {
         }
         helper::load_locked(&scope, name, &mut machine).map_err(|failure| failure.error)
     }
-
-    fn refresh(&mut self) -> anyhow::Result<()> {
-        // Static networks do not change by themselves, and names are the gate's.
-        Ok(())
-    }
 }
 
 /// Has the guard know of what was just put in force. Where none runs, an agent needs one, and no service manager sees to

@@ -67,16 +67,12 @@ pub trait Duties {
         whole: bool,
         mend: &mut dyn FnMut(&[AnyStep]),
     ) -> anyhow::Result<usize>;
-    /// What is to be done once in a while, such as asking for published ranges again.
-    fn refresh(&mut self) -> anyhow::Result<()>;
 }
 
 /// How often it looks where it is not told of changes: iptables-legacy tells nobody.
 const LOOK_SOON: Duration = Duration::from_secs(2);
 /// How often it looks otherwise: `ipset flush` tells nobody, but then everything is refused.
 const LOOK: Duration = Duration::from_mins(1);
-/// How often there is something to refresh.
-const REFRESH: Duration = Duration::from_hours(1);
 /// So long after a change it looks at the whole: changes seldom come alone.
 const QUIET: Duration = Duration::from_millis(500);
 /// Where another tool and the guard undo each other's work, it waits so long between two repairs.
@@ -129,8 +125,7 @@ impl<'a> Guard<'a> {
         self.reload();
         watch.follow(self.guarding.keys());
         self.look("it was not in force when the guard started", true, Instant::now());
-        let (mut next, mut refreshed) = (Instant::now() + LOOK, Instant::now());
-        let refresh = jittered(REFRESH);
+        let mut next = Instant::now() + LOOK;
         while stay || !self.guarding.is_empty() {
             self.state.hears_changes = watch.hears_changes();
             self.write_state();
@@ -152,12 +147,6 @@ impl<'a> Guard<'a> {
             } else if whole {
                 let well = self.look("another tool changed it", true, now);
                 next = Instant::now() + if well { look } else { QUIET };
-            }
-            if refreshed.elapsed() >= refresh {
-                refreshed = now;
-                if let Err(error) = self.duties.refresh() {
-                    complain(&format!("refresh: {error:#}"));
-                }
             }
         }
         Ok(())
