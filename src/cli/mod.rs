@@ -16,7 +16,7 @@ mod status;
 mod teardown;
 
 pub use failure::Failure;
-pub use run::enter;
+pub use run::{enter, session};
 
 use crate::model::AccountName;
 use clap::{Args, CommandFactory, Parser, Subcommand};

@@ -98,8 +98,7 @@ struct Status {
 }
 
 /// Layers that no release has yet; their defaults are off.
-pub(crate) const NOT_BUILT: [&str; 4] = [
-    "view: plain (other files that are open to everybody can be read; /tmp is shared)",
+pub(crate) const NOT_BUILT: [&str; 3] = [
     "git: open (the agent can write .git/config and hooks; look at them before you run git)",
     "limits: none",
     "confine: nothing (no_new_privileges, Landlock, user namespaces)",

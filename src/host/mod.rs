@@ -273,6 +273,8 @@ pub trait Act: Observe {
     /// Removes a home and what the account left in temporary directories, mail and cron spools; answers what had to stay
     /// in these.
     fn remove_home(&mut self, path: &AbsPath, uid: Uid, name: &str) -> Result<Vec<String>, HostError>;
+    /// Removes a directory of root's with all that accounts may have put into it, by descriptors.
+    fn remove_tree(&mut self, path: &AbsPath) -> Result<(), HostError>;
     /// Closes a unix socket to an account.
     fn close_socket(&mut self, path: &AbsPath, uid: Uid) -> Result<(), HostError>;
     /// Takes that back.
@@ -317,6 +319,17 @@ pub mod places {
     /// One agent's part of the policy as it was put in force.
     pub fn in_force(agent: &AccountName) -> AbsPath {
         state(agent).join("policy.yaml")
+    }
+
+    /// How one agent sees the machine, as it was settled.
+    pub fn view(agent: &AccountName) -> AbsPath {
+        state(agent).join("view.json")
+    }
+
+    /// What stands in for `/tmp` and `/var/tmp` in one agent's private view: closed to all but root, which shows its
+    /// directories `tmp` and `var-tmp` to the agent's sessions.
+    pub fn private_tmp(agent: &AccountName) -> AbsPath {
+        state(agent).join("private")
     }
 
     /// Hosts of discovered presets that one agent's human accepted.

@@ -5,14 +5,14 @@
 //! (its PATH, its files) plays a part before that (B07, B24, B29).
 
 use super::{
-    brief::{Brief, Stamp},
+    brief::{self, Brief, BriefError, Stamp},
     canary, environment,
 };
 use crate::{
     formats::accounts,
     host::{places, sys, trust, users},
     model::{AccountName, Uid},
-    plan, policy,
+    plan,
 };
 use rustix::{
     fs::{FileType, Mode, fstat},
@@ -20,8 +20,7 @@ use rustix::{
     net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, getsockname, socket_with},
 };
 use std::{
-    convert::Infallible,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs, io,
     os::{fd::AsFd, unix::process::CommandExt},
     path::{Path, PathBuf},
@@ -39,6 +38,15 @@ pub struct Request {
     pub variables: Vec<(String, String)>,
     /// The program and its arguments; none for a login shell.
     pub command: Vec<OsString>,
+    /// A signal to send to a process instead.
+    pub signal: Option<(i32, i32)>,
+}
+
+/// How `enter` ends where it does not become a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// A signal was to be sent: 0 where it was.
+    Signalled(u8),
 }
 
 /// Why `enter` did not start the command.
@@ -53,15 +61,15 @@ pub enum EnterError {
     /// The policy can't be read.
     #[error("can't read the policy: {0}")]
     Read(#[source] io::Error),
-    /// The policy is malformed.
+    /// The policy does not tell what may be started.
     #[error(transparent)]
-    Policy(#[from] policy::PolicyError),
+    Brief(#[from] BriefError),
     /// The account is no agent of the policy.
     #[error("`{0}` is no agent of the policy")]
     NoAgent(String),
-    /// The policy was edited, and not put in force.
-    #[error("the policy of `{0}` was changed since it was put in force")]
-    Changed(AccountName),
+    /// The agent has the private view, which root has to make.
+    #[error("`{0}` has a private view, which `enter` can't make")]
+    Private(AccountName),
     /// A descriptor that must not reach the agent.
     #[error("file descriptor {0} is {1}, which must not reach the agent")]
     Descriptor(u8, &'static str),
@@ -116,9 +124,9 @@ impl EnterError {
                 "agentuser status, then agentuser setup".into()
             }
             Self::NoAgent(_) | Self::Directory { .. } => "agentuser status".into(),
-            Self::Changed(_) => "agentuser setup".into(),
             Self::NotShared(path) => format!("agentuser share {}", quoted(path)),
-            Self::Policy(error) => error.hint(),
+            Self::Brief(error) => error.hint(),
+            Self::Private(_) => "agentuser run, which goes the right way".into(),
             Self::Usage(_) | Self::Descriptor(..) | Self::LetGo(..) | Self::Exec { .. } => return None,
         })
     }
@@ -131,15 +139,22 @@ pub fn quoted(path: &Path) -> String {
     if text.chars().all(plain) { text.into_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
-/// Reads the arguments of `enter`: `--directory=PATH --umask=OCTAL --env=NAME=VALUE... -- COMMAND...`.
+/// Reads the arguments of `enter`: `--directory=PATH --umask=OCTAL --env=NAME=VALUE... -- COMMAND...`, or
+/// `--signal=NUMBER --pid=NUMBER`.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, EnterError> {
     use std::os::unix::ffi::{OsStrExt, OsStringExt};
     let mut request = Request { umask: 0o077, ..Request::default() };
     let mut arguments = arguments.into_iter();
+    let number = |argument: &OsStr, name: &str| argument.to_str()?.strip_prefix(name)?.parse::<i32>().ok();
+    let mut signal = None;
     for argument in arguments.by_ref() {
         let bytes = argument.as_bytes();
         if bytes == b"--" {
             break;
+        } else if let Some(number) = number(&argument, "--signal=") {
+            signal = Some(number);
+        } else if let (Some(signal), Some(pid)) = (signal, number(&argument, "--pid=")) {
+            request.signal = Some((signal, pid));
         } else if let Some(path) = bytes.strip_prefix(b"--directory=") {
             request.directory = PathBuf::from(OsString::from_vec(path.to_vec()));
         } else if let Some(umask) = argument.to_str().and_then(|text| text.strip_prefix("--umask=")) {
@@ -159,30 +174,59 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, E
     Ok(request)
 }
 
-/// Becomes the command, or says why not.
-pub fn enter(request: Request) -> Result<Infallible, EnterError> {
-    sys::join_new_session_keyring()
-        .or_else(no_keyrings)
-        .map_err(|error| EnterError::LetGo("the session keyring", error))?;
-    close_descriptors()?;
-    let program = fs::read_link("/proc/self/exe").map_err(EnterError::Read)?;
-    trust::check(&program)?;
-    trust::check(Path::new(places::POLICY))?;
-    let text = fs::read_to_string(places::POLICY).map_err(EnterError::Read)?;
+/// Becomes the command, or says why not. It is what sudo starts as the agent, with the plain view.
+pub fn enter(request: Request) -> Result<Ended, EnterError> {
+    if let Some(ended) = request.signalled() {
+        return Ok(ended);
+    }
+    leave_behind()?;
+    let text = trusted_policy()?;
     let uid = rustix::process::getuid().as_raw();
     let account = users::name_of(uid).unwrap_or_else(|| uid.to_string());
     let name: AccountName = account.parse().map_err(|_| EnterError::NoAgent(account))?;
-    let brief = match Stamp::read(&name).and_then(|stamp| stamp.brief_for(&text)) {
-        Some(brief) => brief,
-        None => from_policy(&text, &name)?,
-    };
-    refuse_sub_uids(&name, Uid(uid))?;
+    let brief = read_brief(&text, &name)?;
+    if brief.private.is_some() {
+        return Err(EnterError::Private(name));
+    }
+    become_command(request, &brief)
+}
+
+/// Lets go of what came along from the human: keys, and all descriptors but 0 to 2.
+pub(super) fn leave_behind() -> Result<(), EnterError> {
+    sys::join_new_session_keyring()
+        .or_else(no_keyrings)
+        .map_err(|error| EnterError::LetGo("the session keyring", error))?;
+    close_descriptors()
+}
+
+/// The text of the policy, once it and this program were found to be root's alone.
+pub(super) fn trusted_policy() -> Result<String, EnterError> {
+    let program = fs::read_link("/proc/self/exe").map_err(EnterError::Read)?;
+    trust::check(&program)?;
+    trust::check(Path::new(places::POLICY))?;
+    fs::read_to_string(places::POLICY).map_err(EnterError::Read)
+}
+
+/// An agent's brief, from its stamp or else from the policy.
+pub(super) fn read_brief(text: &str, name: &AccountName) -> Result<Brief, EnterError> {
+    match Stamp::read(name).and_then(|stamp| stamp.brief_for(text)) {
+        Some(brief) => Ok(brief),
+        None => Ok(brief::from_policy(text, name)?),
+    }
+}
+
+/// The last steps, as the agent: proof that the policy holds, then the directory and the command.
+pub(super) fn become_command(request: Request, brief: &Brief) -> Result<Ended, EnterError> {
+    if let Some(ended) = request.signalled() {
+        return Ok(ended);
+    }
+    refuse_sub_uids(&brief.name, Uid(rustix::process::getuid().as_raw()))?;
     canary::fly(&brief.flight)?;
     if !brief.outbound_allowed {
         refuse_name_services()?;
     }
-    let home = plan::home(&name);
-    enter_directory(&request.directory, &brief, home.as_path())?;
+    let home = plan::home(&brief.name);
+    enter_directory(&request.directory, brief, home.as_path())?;
     rustix::process::umask(Mode::from(request.umask));
 
     let mut command = if let Some((program, arguments)) = request.command.split_first() {
@@ -195,7 +239,7 @@ pub fn enter(request: Request) -> Result<Infallible, EnterError> {
         command
     };
     let program = command.get_program().to_owned();
-    command.env_clear().envs(environment::build(&brief, home.as_str(), request.variables));
+    command.env_clear().envs(environment::build(brief, home.as_str(), request.variables));
     Err(EnterError::Exec { program, source: command.exec() })
 }
 
@@ -230,16 +274,6 @@ fn judge_descriptor(number: u8, fd: impl AsFd) -> Result<(), EnterError> {
     }
 }
 
-/// Without a brief: the policy's part of the agent, which must be the one that was put in force.
-fn from_policy(text: &str, name: &AccountName) -> Result<Brief, EnterError> {
-    let policy = policy::parse(text, places::POLICY)?;
-    let (Some(brief), Some(agent)) = (Brief::of(&policy, name), policy.agents.get(name)) else {
-        return Err(EnterError::NoAgent(name.to_string()));
-    };
-    let in_force = fs::read_to_string(places::in_force(name)).map_err(EnterError::Read)?;
-    if in_force == plan::own_part(name, agent) { Ok(brief) } else { Err(EnterError::Changed(name.clone())) }
-}
-
 fn refuse_sub_uids(name: &AccountName, uid: Uid) -> Result<(), EnterError> {
     let text = fs::read_to_string("/etc/subuid").unwrap_or_default();
     let uid = uid.to_string();
@@ -268,13 +302,15 @@ fn enter_directory(directory: &Path, brief: &Brief, home: &Path) -> Result<(), E
     if shared || real.starts_with(home) { Ok(()) } else { Err(EnterError::NotShared(real)) }
 }
 
-/// Sends a signal to a process of the agent's own, for `run`, which may not do so itself.
-pub fn signal(signal: i32, pid: i32) -> io::Result<()> {
-    let signal = nix::sys::signal::Signal::try_from(signal)?;
-    if pid <= 1 {
-        return Err(io::ErrorKind::InvalidInput.into());
+impl Request {
+    /// Sends the signal, where one was asked for: to a process of the agent's own, for `run`, which may not do so itself.
+    fn signalled(&self) -> Option<Ended> {
+        use nix::{sys::signal, unistd::Pid};
+        let (number, pid) = self.signal?;
+        let sent = signal::Signal::try_from(number).ok().filter(|_| pid > 1);
+        let sent = sent.is_some_and(|signal| signal::kill(Pid::from_raw(pid), signal).is_ok());
+        Some(Ended::Signalled(u8::from(!sent)))
     }
-    Ok(nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal)?)
 }
 
 #[cfg(test)]
@@ -298,7 +334,7 @@ mod tests {
 
     #[test]
     fn odd_arguments_are_refused() {
-        for bad in [&["--umask=9"][..], &["--umask=1000"], &["sh"], &["--policy=/tmp/p"]] {
+        for bad in [&["--umask=9"][..], &["--umask=1000"], &["sh"], &["--policy=/tmp/p"], &["--pid=1"]] {
             assert_eq!(request(bad).unwrap_err().status(), 125, "{bad:?}");
         }
     }

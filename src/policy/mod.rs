@@ -80,7 +80,7 @@ pub struct Agent {
     pub groups: Vec<String>,
     /// How projects are shared.
     pub sharing: Sharing,
-    /// How much of the machine it sees; see [`Agent::view`].
+    /// How much of the machine it sees; `None` is private where the kernel carries that, else plain.
     pub view: Option<View>,
     /// The directories that human and agent both work in, in the file's order.
     pub projects: Vec<Project>,
@@ -112,11 +112,6 @@ impl Agent {
             limits: Limits::default(),
             confine: Confine::default(),
         }
-    }
-
-    /// The view in effect.
-    pub fn view(&self) -> View {
-        self.view.unwrap_or_default()
     }
 }
 
@@ -166,12 +161,12 @@ choice! {
     }
 }
 choice! {
-    /// How much of the machine the agent sees. The default is what is built today.
+    /// How much of the machine the agent sees.
     View {
         /// A mount namespace of its own.
+        #[default]
         Private = "private",
         /// The machine as every account sees it.
-        #[default]
         Plain = "plain",
     }
 }
@@ -432,6 +427,6 @@ pub struct Confine {
     pub landlock: Option<bool>,
     /// User namespaces of its own.
     pub user_namespaces: Option<UserNamespaces>,
-    /// Temporary directories of its own.
+    /// Temporary directories of its own; `None` is as the view is.
     pub private_tmp: Option<bool>,
 }
