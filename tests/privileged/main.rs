@@ -13,3 +13,4 @@ mod job;
 mod lifecycle;
 mod policies;
 mod session;
+mod view;

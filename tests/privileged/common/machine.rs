@@ -46,7 +46,7 @@ pub(crate) enum View {
 impl View {
     pub(crate) const BOTH: [Self; 2] = [Self::Private, Self::Plain];
 
-    fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         if self == Self::Private { "private" } else { "plain" }
     }
 
