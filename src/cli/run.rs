@@ -84,6 +84,9 @@ fn launch(global: &Global, place: &Place, command: Vec<OsString>) -> Result<Exit
     trust::check(Path::new(places::PROGRAM))?;
     let directory = directory(&brief, place)?;
     put_in_force(&brief, stamped)?;
+    if let Some(private) = &brief.private {
+        view::make_ready(&private.projects);
+    }
 
     let mut arguments =
         vec![option("--directory=", directory.as_os_str()), option("--umask=", OsStr::new(&umask()))];

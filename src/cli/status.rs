@@ -98,11 +98,8 @@ struct Status {
 }
 
 /// Layers that no release has yet; their defaults are off.
-pub(crate) const NOT_BUILT: [&str; 3] = [
-    "git: open (the agent can write .git/config and hooks; look at them before you run git)",
-    "limits: none",
-    "confine: nothing (no_new_privileges, Landlock, user namespaces)",
-];
+pub(crate) const NOT_BUILT: [&str; 2] =
+    ["limits: none", "confine: nothing (no_new_privileges, Landlock, user namespaces)"];
 
 /// What a person should know of the guard. Whether it should run is a step of its own where a service manager sees to it.
 fn guard_notice(situation: &Situation) -> Option<String> {

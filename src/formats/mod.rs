@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod dbus;
 pub mod digest;
+pub mod gitconfig;
 pub mod ipset;
 pub mod iptables;
 pub mod nft;

@@ -134,6 +134,13 @@ pub fn listing() -> Listing {
 #[derive(Debug)]
 pub struct Dir(OwnedFd);
 
+/// A directory that was opened elsewhere, to be read.
+impl From<OwnedFd> for Dir {
+    fn from(fd: OwnedFd) -> Self {
+        Self(fd)
+    }
+}
+
 impl AsFd for Dir {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()

@@ -326,6 +326,11 @@ pub mod places {
         state(agent).join("view.json")
     }
 
+    /// The system-wide configuration of git in one agent's sessions.
+    pub fn gitconfig(agent: &AccountName) -> AbsPath {
+        state(agent).join("gitconfig")
+    }
+
     /// What stands in for `/tmp` and `/var/tmp` in one agent's private view: closed to all but root, which shows its
     /// directories `tmp` and `var-tmp` to the agent's sessions.
     pub fn private_tmp(agent: &AccountName) -> AbsPath {

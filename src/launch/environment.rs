@@ -1,16 +1,20 @@
 //! The agent's environment: a few variables of its own, what the policy sets, and what it lets pass from the human.
 
 use super::brief::Brief;
+use crate::host::places;
 
 /// Variables that `enter` itself sets; the human's values never count.
 const OWN: [&str; 6] = ["HOME", "USER", "LOGNAME", "SHELL", "PATH", "AGENTUSER"];
+
+/// The variable by which git finds the system-wide configuration that names the projects. The policy may set another value.
+const GIT: &str = "GIT_CONFIG_SYSTEM";
 
 /// Directories of programs, after those of the policy.
 const STANDARD_PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
 
 /// Whether a variable may pass from the human to the agent.
 pub fn passes(brief: &Brief, name: &str) -> bool {
-    !OWN.contains(&name) && brief.pass.iter().any(|pattern| pattern.matches(name))
+    !OWN.contains(&name) && name != GIT && brief.pass.iter().any(|pattern| pattern.matches(name))
 }
 
 /// The whole environment of the command. `passed` is what came along as arguments; it is judged again here, for whoever
@@ -32,10 +36,12 @@ pub fn build(
         ("PATH", path.join(":")),
         ("AGENTUSER", name.to_owned()),
     ];
+    let git = (!brief.projects.is_empty() && !brief.set.contains_key(GIT))
+        .then(|| (GIT.to_owned(), places::gitconfig(&brief.name).to_string()));
     let set = brief.set.iter().map(|(name, value)| (name.clone(), value.clone()));
     let passed = passed.into_iter().filter(|(name, _)| passes(brief, name) && !brief.set.contains_key(name));
     let own = own.into_iter().map(|(name, value)| (name.to_owned(), value));
-    passed.chain(set).chain(own).collect()
+    passed.chain(git).chain(set).chain(own).collect()
 }
 
 #[cfg(test)]

@@ -38,6 +38,8 @@ pub struct Seen {
     pub path: AbsPath,
     /// Whether the agent may write.
     pub writable: bool,
+    /// Whether git's own files in it are kept from being written all the same.
+    pub guarded: bool,
 }
 
 impl View {
@@ -59,7 +61,7 @@ mod tests {
 
     #[test]
     fn what_was_kept_is_read_again_and_nothing_else() {
-        let seen = Seen { path: "/home/ann/shop".parse().unwrap(), writable: true };
+        let seen = Seen { path: "/home/ann/shop".parse().unwrap(), writable: true, guarded: true };
         let private = Private { groups: vec!["render".into()], tmp: true, projects: vec![seen] };
         let view = View { version: 1, private: Some(private), why: None };
         assert_eq!(View::kept(view.keep().as_bytes()), Some(view));

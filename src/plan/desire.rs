@@ -169,24 +169,27 @@ pub fn desire(policy: &policy::Policy, name: &AccountName, facts: &Facts) -> Res
 /// where it is asked for by name and can't be had.
 fn view(name: &AccountName, agent: &policy::Agent, facts: &Facts) -> Result<view::View, DesireError> {
     let no = |asked, why: &str| DesireError::NoPrivateView { agent: name.clone(), asked, why: why.into() };
-    let asked_tmp = agent.confine.private_tmp == Some(true);
     let why = match (agent.view, &facts.no_private_view) {
-        (Some(policy::View::Plain), _) if asked_tmp => {
-            return Err(no("confine.private-tmp: true", "it needs `view: private`"));
-        }
-        (Some(policy::View::Plain), _) => return Ok(view::View { version: 1, ..view::View::default() }),
+        (Some(policy::View::Plain), _) => Some("it needs `view: private`"),
         (Some(policy::View::Private), Some(why)) => return Err(no("view: private", why)),
-        (None, Some(why)) if asked_tmp => return Err(no("confine.private-tmp: true", why)),
-        (None, Some(why)) => Some(why.clone()),
+        (None, Some(why)) => Some(why.as_str()),
         (_, None) => None,
     };
-    if why.is_some() {
+    if let Some(why) = why {
+        if agent.confine.private_tmp == Some(true) {
+            return Err(no("confine.private-tmp: true", why));
+        }
+        if agent.projects.iter().any(|project| project.git == Some(policy::Git::Guard)) {
+            return Err(no("git: guard", why));
+        }
+        let why = agent.view.is_none().then(|| why.to_owned());
         return Ok(view::View { version: 1, private: None, why });
     }
     let tmp = agent.confine.private_tmp != Some(false);
-    let seen = |project: &policy::Project| view::Seen {
-        path: project.path.clone(),
-        writable: project.access == policy::Access::ReadWrite,
+    let seen = |project: &policy::Project| {
+        let writable = project.access == policy::Access::ReadWrite;
+        let guarded = writable && project.git != Some(policy::Git::Open);
+        view::Seen { path: project.path.clone(), writable, guarded }
     };
     let projects: Vec<_> = agent.projects.iter().map(seen).collect();
     for project in &projects {

@@ -3,12 +3,13 @@
 use super::DesireError;
 use crate::{
     engine::{Plan, Scope},
-    formats::{dbus, sudoers, systemd},
+    formats::{dbus, gitconfig, sudoers, systemd},
     host::{Validator, places},
     model::{
         AbsPath, Family,
         desired::Desired,
         facts::{Denial, Facts},
+        view::Private,
     },
     share,
     step::{
@@ -68,6 +69,7 @@ pub fn agent(desired: &Desired, facts: &Facts) -> Result<Plan, DesireError> {
     steps.extend(network(desired, facts));
     steps.extend(super::cache::agent(&desired.name, facts));
     steps.extend(sharing(desired));
+    steps.extend(gitconfig(desired));
     steps.extend(view(desired));
     steps.push(in_force(desired).into());
     steps.push(sudo(desired).into());
@@ -188,6 +190,34 @@ fn sharing(desired: &Desired) -> Vec<AnyStep> {
     traverse.chain(trees).collect()
 }
 
+fn private_title(private: &Private) -> String {
+    let tmp = if private.tmp { ", /tmp" } else { "" };
+    let open: Vec<_> =
+        private.projects.iter().filter(|project| project.writable && !project.guarded).collect();
+    let git = match open[..] {
+        [] => "git: guard".into(),
+        [one] => format!("git: open in {}", one.path),
+        _ => format!("git: open in {} projects", open.len()),
+    };
+    format!("private view: other homes and processes{tmp} and /dev/shm are out of sight; {git}")
+}
+
+/// What git must know of an agent's projects, which belong to somebody else: that these, and no others, are meant.
+fn gitconfig(desired: &Desired) -> Option<AnyStep> {
+    let projects: Vec<_> = desired.projects.iter().map(|project| project.path.clone()).collect();
+    let file = File {
+        path: places::gitconfig(&desired.name),
+        content: Content::Text(gitconfig::render(&projects)),
+        mode: 0o644,
+        validator: Validator::Nobody,
+        after: After::Nothing,
+        replaces: false,
+        layer: Layer::Launch,
+        title: "git takes the projects for the agent's to work in".into(),
+    };
+    (!projects.is_empty()).then(|| file.into())
+}
+
 /// How the agent sees the machine, and its own place for temporary files.
 fn view(desired: &Desired) -> Vec<AnyStep> {
     let private = desired.view.private.as_ref();
@@ -203,11 +233,9 @@ fn view(desired: &Desired) -> Vec<AnyStep> {
         replaces: false,
         layer: Layer::Launch,
         title: match (private, &desired.view.why) {
-            (Some(_), _) => {
-                "private view: other homes and processes, /tmp and /dev/shm are out of sight".into()
-            }
-            (None, Some(why)) => format!("plain view, for {why}"),
-            (None, None) => "plain view, as the policy says".into(),
+            (Some(private), _) => private_title(private),
+            (None, Some(why)) => format!("plain view, and git: audit only, for {why}"),
+            (None, None) => "plain view, as the policy says, and so git: audit only".into(),
         },
     };
     tmp.into_iter().chain([settled.into()]).collect()

@@ -4,7 +4,7 @@
 //! is not there. The issue that builds a layer removes its line here and turns its default on in the types.
 
 use super::{
-    Agent, Git, Policy, Sharing, UserNamespaces,
+    Agent, Policy, Sharing, UserNamespaces,
     yaml::{Kind, Node},
 };
 use crate::model::AccountName;
@@ -68,11 +68,6 @@ fn asked(agent: &Agent) -> Vec<Asked> {
     let mut ask = |key: &str, asked: String, mend| found.push((key.into(), asked, mend));
     if agent.sharing == Sharing::Mount {
         ask("sharing", "mount".into(), "write `sharing: acl`");
-    }
-    for (i, project) in agent.projects.iter().enumerate() {
-        if project.git == Some(Git::Guard) {
-            ask(&format!("projects[{i}].git"), "guard".into(), "write `git: open`, or leave `git` out");
-        }
     }
     let limits = &agent.limits;
     let limits = [

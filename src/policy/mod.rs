@@ -181,12 +181,12 @@ choice! {
     }
 }
 choice! {
-    /// Protection of git's configuration and hooks. The default is what is built today.
+    /// Protection of git's configuration and hooks.
     Git {
         /// The agent can't change them.
+        #[default]
         Guard = "guard",
         /// Files like any other.
-        #[default]
         Open = "open",
     }
 }
@@ -287,7 +287,7 @@ pub struct Project {
     pub path: AbsPath,
     /// What the agent may do in it.
     pub access: Access,
-    /// Protection of git's own files; see [`Project::git`].
+    /// Protection of git's own files; `None` guards them where the view can.
     pub git: Option<Git>,
 }
 
@@ -295,11 +295,6 @@ impl Project {
     /// A project with every key left at its default.
     pub fn new(path: AbsPath) -> Self {
         Self { path, access: Access::default(), git: None }
-    }
-
-    /// The protection in effect.
-    pub fn git(&self) -> Git {
-        self.git.unwrap_or_default()
     }
 }
 

@@ -9,6 +9,7 @@
 mod bypasses;
 mod common;
 mod drift;
+mod git;
 mod job;
 mod lifecycle;
 mod policies;

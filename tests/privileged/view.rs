@@ -105,7 +105,7 @@ fn b13_temporary_files_and_shared_memory() {
     machine.human().run(&["ls", &format!("/var/lib/agentuser/{AGENT}/private")]).exits(2);
 }
 
-/// SysV shared memory of others (`sysvipc(7)`).
+/// Shared memory of System V that others made (sysvipc(7)).
 #[test]
 fn b13_memory_of_others_by_its_number() {
     let line = "ipcs -m | grep 0x0000a9e7";

@@ -10,11 +10,13 @@
 //! shows on the machine (`mount_namespaces(7)`). The pid namespace stays the machine's, for `run` sends signals.
 
 mod account;
+mod git;
 mod home;
 mod mask;
 mod project;
 mod system;
 
+pub use git::make_ready;
 pub use system::why_not;
 
 use super::{
@@ -63,6 +65,14 @@ pub enum SessionError {
         /// What is wrong with it.
         why: String,
     },
+    /// A repository can't be guarded.
+    #[error("git's own files can't be guarded: `{path}` {why}")]
+    Git {
+        /// The file or directory.
+        path: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A part of the view can't be made.
     #[error("the private view can't be made: {what}: {source}")]
     View {
@@ -99,6 +109,10 @@ impl SessionError {
             Self::Directory { path, .. } => {
                 Some(format!("ls -ld {}, then agentuser status", enter::quoted(path.as_ref())))
             }
+            Self::Git { path, .. } => Some(format!(
+                "ls -la {}; mend it, or write `git: open` for the project in /etc/agentuser/policy.yaml",
+                enter::quoted(path.as_ref())
+            )),
             Self::View { .. } | Self::Rights(_) => {
                 Some("agentuser setup, or `view: plain` in /etc/agentuser/policy.yaml".into())
             }
@@ -164,6 +178,9 @@ fn make(brief: &Brief, private: &Private, accounts: &Accounts) -> Result<(), Ses
     }
     for roof in &roofs {
         roof.seal()?;
+    }
+    for project in projects.iter().filter(|project| project.guarded) {
+        git::guard(&project.tree, &project.path)?;
     }
     system::hide(tmp)
 }

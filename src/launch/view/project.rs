@@ -16,6 +16,8 @@ pub(super) struct Project {
     pub(super) path: AbsPath,
     pub(super) at: OwnedFd,
     pub(super) tree: OwnedFd,
+    /// Whether git's own files in it are guarded.
+    pub(super) guarded: bool,
     /// The uppermost directory above it that is the human's, with whatever else is in there.
     pub(super) top: Option<AbsPath>,
 }
@@ -57,5 +59,5 @@ pub(super) fn open(seen: &Seen, human: Uid) -> Result<Option<Project>, SessionEr
     }
     let attributes = sys::INERT | if seen.writable { 0 } else { sys::READ_ONLY };
     let tree = copy_of(&at, attributes, path.as_str())?;
-    Ok(Some(Project { path: path.clone(), at, tree, top }))
+    Ok(Some(Project { path: path.clone(), at, tree, guarded: seen.guarded, top }))
 }

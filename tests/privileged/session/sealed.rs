@@ -40,7 +40,19 @@ fn the_environment_is_what_the_policy_lists() {
     let agent = with(Way::Agent);
     assert_eq!(
         names(&agent),
-        ["AGENTUSER", "COLORTERM", "HOME", "LANG", "LC_TIME", "LOGNAME", "PATH", "SHELL", "TERM", "USER"]
+        [
+            "AGENTUSER",
+            "COLORTERM",
+            "GIT_CONFIG_SYSTEM",
+            "HOME",
+            "LANG",
+            "LC_TIME",
+            "LOGNAME",
+            "PATH",
+            "SHELL",
+            "TERM",
+            "USER"
+        ]
     );
     for line in [format!("HOME=/home/{AGENT}"), format!("USER={AGENT}"), "LC_TIME=C".into()] {
         assert!(agent.lines().any(|is| is == line), "{line}: {agent}");
