@@ -4,6 +4,7 @@
 
 mod arguments;
 mod ends;
+mod hostile;
 mod plain;
 mod refusals;
 mod sealed;
