@@ -49,10 +49,14 @@ pub fn setup(plan: &Plan, machine: &mut dyn Act, progress: &mut dyn Progress) ->
     let mut receipt = Receipt::load(&plan.scope, machine.observe()).map_err(SetupError::Receipt)?;
     let checks = refuse_what_is_foreign(plan, &receipt, machine)?;
     let mut changed = revert_left_overs(plan, &mut receipt, machine, progress)?;
+    // What was found at first holds until something is changed that others look at: a large tree is not walked twice.
+    let mut stale = changed > 0;
     for (step, first) in plan.steps.iter().zip(checks) {
-        // What was found at first holds until something is changed: a large tree is not walked twice.
-        let found = if changed == 0 { first } else { check(step, &receipt, machine.observe()) };
-        changed += usize::from(take(step, &found, plan, &mut receipt, machine, progress)?);
+        let found = if stale { check(step, &receipt, machine.observe()) } else { first };
+        if take(step, &found, plan, &mut receipt, machine, progress)? {
+            changed += 1;
+            stale |= !step.stands_alone();
+        }
     }
     Ok(changed)
 }

@@ -101,6 +101,19 @@ pub struct DirState {
     pub gid: Gid,
 }
 
+/// The installed program, compared with the one that is running now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Installed {
+    /// Whether it is the same build.
+    pub same: bool,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: Uid,
+    /// Group.
+    pub gid: Gid,
+}
+
 /// Who must agree with a file's content before it takes its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -229,6 +242,8 @@ pub trait Observe {
     fn names(&self, path: &AbsPath) -> Result<Vec<String>, HostError>;
     /// The program that is running now: what is installed.
     fn program(&self) -> Result<Vec<u8>, HostError>;
+    /// How a file compares with the program that is running now; `None` where there is nothing.
+    fn installed(&self, path: &AbsPath) -> Result<Option<Installed>, HostError>;
     /// An account by name.
     fn person(&self, name: &str) -> Result<Option<Person>, HostError>;
     /// A group by name.

@@ -1,8 +1,8 @@
 //! The real machine.
 
 use super::{
-    Act, Command, CommandError, DirState, FileState, HostError, Jump, Observe, Program, Query, Seen, Shared,
-    Validator,
+    Act, Command, CommandError, DirState, FileState, HostError, Installed, Jump, Observe, Program, Query,
+    Seen, Shared, Validator,
     dir::{self, Dir},
     files, homes, places, processes, sockets, users,
     worker::{self, Identity, Task},
@@ -169,6 +169,16 @@ impl Observe for System {
 
     fn program(&self) -> Result<Vec<u8>, HostError> {
         fs::read("/proc/self/exe").map_err(|error| HostError::path("can't read", "/proc/self/exe", error))
+    }
+
+    fn installed(&self, path: &AbsPath) -> Result<Option<Installed>, HostError> {
+        // After setup the installed copy itself is what runs, all megabytes of it.
+        if let Some(itself) = files::running_from(path) {
+            return Ok(Some(itself));
+        }
+        let Some(file) = files::read(path)? else { return Ok(None) };
+        let same = file.bytes == self.program()?;
+        Ok(Some(Installed { same, mode: file.mode, uid: file.uid, gid: file.gid }))
     }
 
     fn person(&self, name: &str) -> Result<Option<Person>, HostError> {

@@ -3,7 +3,8 @@
 
 use agentuser::{
     host::{
-        Act, Command, DirState, FileState, HostError, Jump, Observe, Program, Query, Seen, Shared, Validator,
+        Act, Command, DirState, FileState, HostError, Installed, Jump, Observe, Program, Query, Seen, Shared,
+        Validator,
     },
     model::{
         AbsPath, Family, Gid, IdRange, Uid,
@@ -231,6 +232,14 @@ impl Observe for Fake {
 
     fn program(&self) -> Result<Vec<u8>, HostError> {
         Ok(b"\x7fELF".to_vec())
+    }
+
+    fn installed(&self, path: &AbsPath) -> Result<Option<Installed>, HostError> {
+        let installed = |file: FileState| -> Result<_, HostError> {
+            let same = file.bytes == self.program()?;
+            Ok(Installed { same, mode: file.mode, uid: file.uid, gid: file.gid })
+        };
+        self.file(path)?.map(installed).transpose()
     }
 
     fn person(&self, name: &str) -> Result<Option<Person>, HostError> {
