@@ -1,6 +1,9 @@
 //! Puts a plan in force, with a receipt on the disk before each change.
 
-use super::{Entry, Plan, Progress, Receipt, State, report::check};
+use super::{
+    Entry, Plan, Progress, Receipt, State,
+    report::{check, checks},
+};
 use crate::{
     host::{Act, HostError},
     step::{AnyStep, Check, StepError},
@@ -66,13 +69,13 @@ fn refuse_what_is_foreign(
     receipt: &Receipt,
     machine: &dyn Act,
 ) -> Result<Vec<Check>, SetupError> {
-    let mut checks = Vec::with_capacity(plan.steps.len());
-    for step in &plan.steps {
+    let checks = checks(&plan.steps, receipt, machine.observe());
+    for (step, found) in plan.steps.iter().zip(&checks) {
         let title = || step.describe().title;
-        match check(step, receipt, machine.observe()) {
+        match found.clone() {
             Check::Foreign(what) => return Err(SetupError::Foreign { title: title(), what }),
             Check::Unknown(why) => return Err(SetupError::Unknown { title: title(), why }),
-            found => checks.push(found),
+            _ => {}
         }
     }
     Ok(checks)

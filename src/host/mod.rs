@@ -232,8 +232,8 @@ pub enum Seen {
     Gone,
 }
 
-/// What can be seen of the machine.
-pub trait Observe {
+/// What can be seen of the machine; several looks may be taken at once.
+pub trait Observe: Sync {
     /// A regular file, or `None` where there is nothing; anything else is an error. Links are not followed.
     fn file(&self, path: &AbsPath) -> Result<Option<FileState>, HostError>;
     /// A directory, or `None` where there is nothing; anything else is an error. Links are not followed.

@@ -18,7 +18,6 @@ use crate::{
 };
 use rustix::fs::{Mode, chmod, mkdir, rmdir};
 use std::{
-    cell::RefCell,
     fs,
     io::{BufRead, BufReader, Read, Seek, SeekFrom, Write},
     os::unix::fs::OpenOptionsExt,
@@ -27,12 +26,12 @@ use std::{
 };
 
 /// Called with the number of objects that a pass over a tree has seen.
-type Counter = Box<dyn FnMut(u64)>;
+type Counter = Box<dyn Fn(u64) + Send + Sync>;
 
 /// The real machine.
 #[derive(Default)]
 pub struct System {
-    progress: Option<RefCell<Counter>>,
+    progress: Option<Counter>,
 }
 
 impl System {
@@ -42,9 +41,8 @@ impl System {
     }
 
     /// Has `progress` called while trees are shared.
-    pub fn with_progress(progress: impl FnMut(u64) + 'static) -> Self {
-        let progress: Counter = Box::new(progress);
-        Self { progress: Some(RefCell::new(progress)) }
+    pub fn with_progress(progress: impl Fn(u64) + Send + Sync + 'static) -> Self {
+        Self { progress: Some(Box::new(progress)) }
     }
 
     /// A point at which a crash test may end the process: before each change to the machine.
@@ -95,7 +93,7 @@ impl System {
         let identity = self.identity(uid)?.ok_or_else(|| HostError::NeedsRoot("a receipt".into()))?;
         worker::run(&identity, task, record, &mut |objects| {
             if let Some(progress) = &self.progress {
-                (progress.borrow_mut())(objects);
+                progress(objects);
             }
             each();
         })

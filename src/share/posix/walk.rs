@@ -210,7 +210,7 @@ impl<P: Pass> Walk<'_, P> {
         let Some(dir) = self.open(local, waiting) else { return Ok(below) };
         let before = local.report.objects;
         local.renamable = None;
-        let listed = dir.each(buffer, |name, kind| {
+        let listed = dir.each_once(buffer, |name, kind| {
             if kind == FileType::Symlink {
                 return;
             }
