@@ -1,6 +1,7 @@
 //! The command line: what each command takes. What each does is in the file of its name.
 
 mod ask;
+mod confinement;
 mod failure;
 mod guard;
 mod helper;

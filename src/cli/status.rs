@@ -1,7 +1,9 @@
 //! Policy, receipt and system side by side.
 
 use super::{
-    Failure, Global, invoker,
+    Failure, Global,
+    confinement::{self, Confinement},
+    invoker,
     printer::{self, Mark},
     situation::{self, Situation},
 };
@@ -85,6 +87,7 @@ struct AgentStatus {
     human: String,
     in_force: bool,
     steps: Vec<Line>,
+    confinement: Confinement,
 }
 
 /// The whole answer.
@@ -98,11 +101,10 @@ struct Status {
 }
 
 /// Layers that no release has yet; their defaults are off.
-pub(crate) const NOT_BUILT: [&str; 4] = [
+pub(crate) const NOT_BUILT: [&str; 3] = [
     "view: plain (other files that are open to everybody can be read; /tmp is shared)",
     "git: open (the agent can write .git/config and hooks; look at them before you run git)",
     "limits: none",
-    "confine: nothing (no_new_privileges, Landlock, user namespaces)",
 ];
 
 /// What a person should know of the guard. Whether it should run is a step of its own where a service manager sees to it.
@@ -170,11 +172,12 @@ fn names(situation: &Situation, global: &Global) -> Result<Vec<AccountName>, Fai
 
 fn look_at(name: &AccountName, situation: &Situation, machine: &System) -> Result<AgentStatus, Failure> {
     let human = situation.policy.agents[name].human.as_str().to_owned();
+    let confinement = Confinement::of(name, &situation.policy.agents[name]);
     let plan = match situation.agent_plan(name) {
         Ok(plan) => plan,
         Err(failure) => {
             let steps = vec![Line::unmet(name, &failure)];
-            return Ok(AgentStatus { agent: name.clone(), human, in_force: false, steps });
+            return Ok(AgentStatus { agent: name.clone(), human, in_force: false, steps, confinement });
         }
     };
     let plans = [situation.machine_plan(), plan];
@@ -197,8 +200,8 @@ fn look_at(name: &AccountName, situation: &Situation, machine: &System) -> Resul
         }
     }
     steps.sort_by_key(|line| line.layer);
-    let in_force = steps.iter().all(|line| line.state == State::InForce);
-    Ok(AgentStatus { agent: name.clone(), human, in_force, steps })
+    let in_force = steps.iter().all(|line| line.state == State::InForce) && confinement.starts();
+    Ok(AgentStatus { agent: name.clone(), human, in_force, steps, confinement })
 }
 
 fn unknown_unless_shared(report: &StepReport, why: &str) -> Line {
@@ -239,6 +242,7 @@ fn show(status: &Status) {
             show_line(line, !again);
             said = &line.differences;
         }
+        confinement::show(&agent.confinement);
     }
     printer::heading("Not in force in this version");
     for layer in &status.not_built {

@@ -112,3 +112,15 @@ pub fn removexattrat(dir: std::os::fd::BorrowedFd<'_>, name: &CStr, attribute: &
     })
     .map(drop)
 }
+
+/// The version of the kernel's Landlock interface (`landlock_create_ruleset(2)`, `LANDLOCK_CREATE_RULESET_VERSION`); 0
+/// where it has none, or was started without it.
+pub fn landlock_version() -> u32 {
+    const LANDLOCK_CREATE_RULESET_VERSION: libc::c_long = 1;
+    let no_rules: *const libc::c_void = std::ptr::null();
+    // SAFETY: a null pointer with size 0 and this flag asks for the version alone; the kernel reads no memory of ours.
+    let answer = unsafe {
+        libc::syscall(libc::SYS_landlock_create_ruleset, no_rules, 0_usize, LANDLOCK_CREATE_RULESET_VERSION)
+    };
+    u32::try_from(answer).unwrap_or(0)
+}

@@ -3,13 +3,13 @@
 //!
 //! A brief is root's, and counts only as long as the policy file is, byte for byte, the one that it was made from.
 
-use super::canary::Flight;
+use super::{canary::Flight, confine::Orders};
 use crate::{
     formats::digest::fnv1a,
     host::{places, trust},
     model::{AbsPath, AccountName, Uid},
     plan,
-    policy::{Agent, Dns, EnvPattern, Log, Outbound, Policy},
+    policy::{Agent, Dns, EnvPattern, Log, Outbound, Policy, Sharing},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -39,6 +39,8 @@ pub struct Brief {
     pub guarded: bool,
     /// What proves that the firewall holds.
     pub flight: Flight,
+    /// What the command gives up.
+    pub confine: Orders,
 }
 
 impl Brief {
@@ -58,6 +60,7 @@ impl Brief {
             outbound_allowed: agent.network.outbound == Outbound::Allow,
             guarded: agent.network.dns == Dns::Gate || agent.network.log != Log::None,
             flight: Flight::of(&plan::firewall(Uid(0), vec![], &agent.network)),
+            confine: Orders::of(agent, &plan::home(name), agent.sharing == Sharing::Mount),
         })
     }
 }

@@ -1,12 +1,13 @@
 //! The agent's half of a launch: what sudo starts as the agent, which becomes the command.
 //!
 //! The order matters. First everything that came along from the human is let go (keyring, descriptors), then the policy is
-//! read and proved to be in force, and only then is a directory entered and a command looked up. Nothing of the agent's own
+//! read and proved to be in force, and only then is a directory entered and a command looked up. Confinement comes last, for
+//! it takes away what these steps need. Nothing of the agent's own
 //! (its PATH, its files) plays a part before that (B07, B24, B29).
 
 use super::{
     brief::{Brief, Stamp},
-    canary, environment,
+    canary, confine, environment,
 };
 use crate::{
     formats::accounts,
@@ -77,6 +78,9 @@ pub enum EnterError {
     /// A service would resolve names for the agent, unseen by its rules.
     #[error("the agent can reach {0}, which asks other hosts for it")]
     NameService(&'static str),
+    /// The agent could not be confined as the policy says.
+    #[error(transparent)]
+    Confine(#[from] confine::ConfineError),
     /// The directory can't be entered.
     #[error("the agent can't enter `{}`: {source}", .directory.display())]
     Directory {
@@ -115,10 +119,13 @@ impl EnterError {
             Self::Read(_) | Self::SubUids(_) | Self::Firewall(_) | Self::NameService(_) => {
                 "agentuser status, then agentuser setup".into()
             }
-            Self::NoAgent(_) | Self::Directory { .. } => "agentuser status".into(),
             Self::Changed(_) => "agentuser setup".into(),
             Self::NotShared(path) => format!("agentuser share {}", quoted(path)),
             Self::Policy(error) => error.hint(),
+            Self::Confine(confine::ConfineError::NotCarried { line, .. }) => {
+                format!("leave `{}` out of `confine` in {}, then agentuser setup", line.key(), places::POLICY)
+            }
+            Self::NoAgent(_) | Self::Directory { .. } | Self::Confine(_) => "agentuser status".into(),
             Self::Usage(_) | Self::Descriptor(..) | Self::LetGo(..) | Self::Exec { .. } => return None,
         })
     }
@@ -196,6 +203,7 @@ pub fn enter(request: Request) -> Result<Infallible, EnterError> {
     };
     let program = command.get_program().to_owned();
     command.env_clear().envs(environment::build(&brief, home.as_str(), request.variables));
+    confine::confine(&brief.confine)?;
     Err(EnterError::Exec { program, source: command.exec() })
 }
 

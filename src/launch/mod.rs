@@ -3,6 +3,7 @@
 
 pub mod brief;
 pub mod canary;
+pub mod confine;
 pub mod enter;
 pub mod environment;
 pub mod relay;

@@ -4,7 +4,7 @@
 //! is not there. The issue that builds a layer removes its line here and turns its default on in the types.
 
 use super::{
-    Agent, Git, Policy, Sharing, UserNamespaces, View,
+    Agent, Git, Policy, Sharing, View,
     yaml::{Kind, Node},
 };
 use crate::model::AccountName;
@@ -89,19 +89,8 @@ fn asked(agent: &Agent) -> Vec<Asked> {
             ask(&format!("limits.{key}"), value, "leave it out");
         }
     }
-    let confine = &agent.confine;
-    let on = [
-        ("no-new-privileges", confine.no_new_privileges),
-        ("landlock", confine.landlock),
-        ("private-tmp", confine.private_tmp),
-    ];
-    for (key, value) in on {
-        if value == Some(true) {
-            ask(&format!("confine.{key}"), "true".into(), "write `false`, or leave it out");
-        }
-    }
-    if confine.user_namespaces == Some(UserNamespaces::Deny) {
-        ask("confine.user-namespaces", "deny".into(), "write `allow`, or leave it out");
+    if agent.confine.private_tmp == Some(true) {
+        ask("confine.private-tmp", "true".into(), "write `false`, or leave it out");
     }
     found
 }

@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod confine;
 pub mod edit;
 mod environment;
 mod error;
@@ -25,12 +26,14 @@ mod target;
 mod validate;
 mod yaml;
 
+pub use confine::{Confine, Line};
 pub use edit::{EditError, add_agent, add_project, remove_agent, remove_project};
 pub use environment::EnvPattern;
 pub use error::{PolicyError, Problem, Refusal};
 pub use layers::{Unsupported, unsupported};
 pub use names::{DomainName, HumanName, MemorySize, PRESETS, PresetName, Region};
 pub use parse::parse;
+pub use paths::toolchain;
 pub use render::render;
 pub use target::within;
 pub use validate::warnings;
@@ -242,16 +245,15 @@ choice! {
     }
 }
 choice! {
-    /// User namespaces of the agent's own. The default is what is built today.
-    UserNamespaces {
+    /// What a line of confinement does with what it is about.
+    Permit {
         /// Refused.
-        Deny = "deny",
-        /// Left as the kernel has them.
         #[default]
+        Deny = "deny",
+        /// Left as the kernel has it.
         Allow = "allow",
     }
 }
-
 choice! {
     /// A part of GitHub that publishes ranges of its own, by the key in GitHub's meta document.
     GithubPart {
@@ -421,17 +423,4 @@ pub struct Limits {
     pub processes: Option<u32>,
     /// Open files a process.
     pub open_files: Option<u32>,
-}
-
-/// Confinement; `None` is what is built today, that is, none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Confine {
-    /// No setuid program gives anything.
-    pub no_new_privileges: Option<bool>,
-    /// File access narrowed by Landlock.
-    pub landlock: Option<bool>,
-    /// User namespaces of its own.
-    pub user_namespaces: Option<UserNamespaces>,
-    /// Temporary directories of its own.
-    pub private_tmp: Option<bool>,
 }

@@ -8,6 +8,7 @@
 
 mod bypasses;
 mod common;
+mod confinement;
 mod drift;
 mod job;
 mod lifecycle;
