@@ -9,11 +9,14 @@ mod invoker;
 mod net;
 mod net_log;
 mod printer;
+mod reset;
 mod run;
+mod secret;
 mod setup;
 mod share;
 mod situation;
 mod status;
+mod stop;
 mod teardown;
 
 pub use failure::Failure;
@@ -82,6 +85,13 @@ enum Command {
     /// What the agent reaches over the network, why, and changes of it
     #[command(subcommand)]
     Net(net::Command),
+    /// The agent's tokens: kept in a file of its own, never shown
+    #[command(subcommand)]
+    Secret(secret::Command),
+    /// End every process of the agent, at once
+    Stop,
+    /// Give the agent a fresh home; projects, policy and tokens stay
+    Reset(reset::Arguments),
     /// Undo everything, from the receipt
     Teardown(teardown::Arguments),
     /// Print completions for a shell
@@ -155,6 +165,9 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Connect(arguments) => net::connect(&arguments),
+        Command::Secret(command) => secret::secret(&global, &command),
+        Command::Stop => stop::stop(&global),
+        Command::Reset(arguments) => reset::reset(&global, &arguments),
         Command::Teardown(arguments) => teardown::teardown(&global, &arguments),
         Command::Completions { shell } => {
             let mut text = Vec::new();

@@ -66,6 +66,7 @@ fn sweep(scope: &Scope, machine: &mut dyn Act) -> Result<(), HostError> {
     match scope {
         Scope::Agent(name) => {
             machine.remove(&places::stamp(name))?;
+            machine.remove(&places::secrets(name))?;
             let logs = format!("{name}.jsonl");
             remove_from(places::LOGS, &|file| file.starts_with(&logs), machine)?;
             remove_from(places::RUNTIME, &|file| file == format!("{name}.answers.json"), machine)?;

@@ -5,7 +5,7 @@ use crate::model::AccountName;
 /// Where drop-ins live.
 pub const DIRECTORY: &str = "/etc/sudoers.d";
 
-/// The drop-in: `enter` as the agent, and as root two argument lists without a wildcard.
+/// The drop-in: `enter` as the agent, and as root four argument lists without a wildcard.
 ///
 /// `use_pty` keeps the agent away from the human's terminal (TIOCSTI). There is no SETENV and no `env_keep`: variables
 /// travel as arguments of `enter`, which judges them.
@@ -16,7 +16,8 @@ pub fn render(human: &str, agent: &AccountName, program: &str) -> String {
          Defaults>{agent} use_pty\n\
          Defaults!{program} use_pty\n\
          {human} ALL=({agent}) NOPASSWD: {program} enter *\n\
-         {human} ALL=(root) NOPASSWD: {program} helper status {agent}, {program} helper ensure {agent}\n"
+         {human} ALL=(root) NOPASSWD: {program} helper status {agent}, {program} helper ensure {agent}, \
+         {program} helper stop {agent}, {program} helper secret {agent}\n"
     )
 }
 

@@ -292,8 +292,8 @@ pub trait Act: Observe {
     fn close_socket(&mut self, path: &AbsPath, uid: Uid) -> Result<(), HostError>;
     /// Takes that back.
     fn open_socket(&mut self, path: &AbsPath, uid: Uid) -> Result<(), HostError>;
-    /// Kills every process with one of these uids.
-    fn end_processes(&mut self, uid: Uid, sub_uids: &[IdRange]) -> Result<(), HostError>;
+    /// Kills every process with one of these uids, and answers how many there were.
+    fn end_processes(&mut self, uid: Uid, sub_uids: &[IdRange]) -> Result<usize, HostError>;
     /// Opens shared files to the agent, as their owner; what was there before goes into `record` first.
     fn open_to_agent(&mut self, shared: &Shared, record: &AbsPath) -> Result<Seen, HostError>;
     /// Takes the agent's access back, as their owner; files of the agent are handed over first.
@@ -332,6 +332,11 @@ pub mod places {
     /// One agent's part of the policy as it was put in force.
     pub fn in_force(agent: &AccountName) -> AbsPath {
         state(agent).join("policy.yaml")
+    }
+
+    /// One agent's tokens.
+    pub fn secrets(agent: &AccountName) -> AbsPath {
+        state(agent).join("secrets.json")
     }
 
     /// Hosts of discovered presets that one agent's human accepted.

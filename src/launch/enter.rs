@@ -2,16 +2,17 @@
 //!
 //! The order matters. First everything that came along from the human is let go (keyring, descriptors), then the policy is
 //! read and proved to be in force, and only then is a directory entered and a command looked up. Confinement comes last, for
-//! it takes away what these steps need. Nothing of the agent's own
-//! (its PATH, its files) plays a part before that (B07, B24, B29).
+//! it takes away what these steps need. Nothing of the agent's own (its PATH, its files) plays a part before that (B07, B24,
+//! B29).
 
 use super::{
     brief::{Brief, Stamp},
     canary, confine, environment,
+    secrets::Secrets,
 };
 use crate::{
     formats::accounts,
-    host::{places, sys, trust, users},
+    host::{HostError, places, sys, trust, users},
     model::{AccountName, Uid},
     plan, policy,
 };
@@ -81,6 +82,9 @@ pub enum EnterError {
     /// The agent could not be confined as the policy says.
     #[error(transparent)]
     Confine(#[from] confine::ConfineError),
+    /// The agent's tokens can't be read.
+    #[error("the tokens of the agent: {0}")]
+    Secrets(#[from] HostError),
     /// The directory can't be entered.
     #[error("the agent can't enter `{}`: {source}", .directory.display())]
     Directory {
@@ -126,6 +130,7 @@ impl EnterError {
                 format!("leave `{}` out of `confine` in {}, then agentuser setup", line.key(), places::POLICY)
             }
             Self::NoAgent(_) | Self::Directory { .. } | Self::Confine(_) => "agentuser status".into(),
+            Self::Secrets(_) => "agentuser secret list".into(),
             Self::Usage(_) | Self::Descriptor(..) | Self::LetGo(..) | Self::Exec { .. } => return None,
         })
     }
@@ -191,6 +196,7 @@ pub fn enter(request: Request) -> Result<Infallible, EnterError> {
     let home = plan::home(&name);
     enter_directory(&request.directory, &brief, home.as_path())?;
     rustix::process::umask(Mode::from(request.umask));
+    let secrets = Secrets::read(&name)?;
 
     let mut command = if let Some((program, arguments)) = request.command.split_first() {
         let mut command = Command::new(program);
@@ -202,7 +208,7 @@ pub fn enter(request: Request) -> Result<Infallible, EnterError> {
         command
     };
     let program = command.get_program().to_owned();
-    command.env_clear().envs(environment::build(&brief, home.as_str(), request.variables));
+    command.env_clear().envs(environment::build(&brief, home.as_str(), secrets, request.variables));
     confine::confine(&brief.confine)?;
     Err(EnterError::Exec { program, source: command.exec() })
 }

@@ -7,3 +7,4 @@ pub mod confine;
 pub mod enter;
 pub mod environment;
 pub mod relay;
+pub mod secrets;

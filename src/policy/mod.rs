@@ -28,7 +28,7 @@ mod yaml;
 
 pub use confine::{Confine, Line};
 pub use edit::{EditError, add_agent, add_project, remove_agent, remove_project};
-pub use environment::EnvPattern;
+pub use environment::{EnvPattern, secret_name};
 pub use error::{PolicyError, Problem, Refusal};
 pub use layers::{Unsupported, unsupported};
 pub use names::{DomainName, HumanName, MemorySize, PRESETS, PresetName, Region};

@@ -68,7 +68,7 @@ impl File {
             After::ReloadUnits => machine.run(&Command::new(Program::Systemctl, ["daemon-reload"])),
             After::ReloadSshd => reload_sshd(machine),
             After::RestartGuard if !gone => restart_guard(machine),
-            After::EndSessions(uid) if gone => machine.end_processes(uid, &[]),
+            After::EndSessions(uid) if gone => machine.end_processes(uid, &[]).map(drop),
             After::Nothing | After::EndSessions(_) | After::RestartGuard => Ok(()),
         }
     }

@@ -406,8 +406,9 @@ impl Act for Fake {
         })
     }
 
-    fn end_processes(&mut self, _: Uid, _: &[IdRange]) -> Result<(), HostError> {
-        self.change(|_| Ok(()))
+    fn end_processes(&mut self, _: Uid, _: &[IdRange]) -> Result<usize, HostError> {
+        self.change(|_| Ok(()))?;
+        Ok(0)
     }
 
     fn open_to_agent(&mut self, shared: &Shared, record: &AbsPath) -> Result<Seen, HostError> {

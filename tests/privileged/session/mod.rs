@@ -6,6 +6,7 @@ mod arguments;
 mod ends;
 mod refusals;
 mod sealed;
+mod secrets;
 mod signals;
 mod streams;
 mod sudoers;

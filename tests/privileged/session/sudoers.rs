@@ -1,7 +1,7 @@
 //! What the human may do through sudo: `enter` as the agent and two fixed questions to root, nothing else; and what
 //! `enter` makes of arguments that `run` would not give it.
 
-use crate::common::{AGENT, Machine, Outcome, PROGRAM};
+use crate::common::{AGENT, Machine, Outcome, PROGRAM, finish};
 
 #[track_caller]
 fn sudo(machine: &Machine, arguments: &[&str]) -> Outcome {
@@ -57,13 +57,15 @@ fn sudo_lets_through_what_the_drop_in_says_and_no_more() {
     }
 }
 
-/// B18: the agent is in nobody's sudoers.
+/// B18: the agent is in nobody's sudoers, and in a session sudo can't even become root.
 #[test]
 fn the_agent_may_nothing_through_sudo() {
     let Some(machine) = Machine::set_up() else { return };
     for arguments in [&["id"][..], &["-u", "nobody", "id"], &[PROGRAM, "helper", "status", AGENT]] {
         let argv = [&["agentuser", "run", "--", "sudo", "-n"], arguments].concat();
-        machine.human().run(&argv).exits(1).mentions("password is required");
+        machine.human().run(&argv).exits(1).mentions("no new privileges");
+        let argv = [&["setpriv", "--reuid", AGENT, "--clear-groups", "sudo", "-n"], arguments].concat();
+        finish(machine.root(&argv), b"").exits(1).mentions("password is required");
     }
     sudo(&machine, &[PROGRAM, "helper", "status", AGENT]).ok();
 }
