@@ -6,4 +6,5 @@ pub mod canary;
 pub mod confine;
 pub mod enter;
 pub mod environment;
+pub mod keeper;
 pub mod relay;
