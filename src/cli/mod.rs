@@ -107,6 +107,9 @@ enum Command {
     /// The service that keeps the network policy in force
     #[command(hide = true)]
     Guard(guard::Arguments),
+    /// For agentuser itself to call, beside a session
+    #[command(hide = true)]
+    Keep,
     /// For agentuser itself to call
     #[command(hide = true)]
     Worker,
@@ -162,6 +165,10 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Net(command) => net::net(&global, &command),
         Command::Errand => {
             crate::host::errand::main().map_err(Failure::new)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Keep => {
+            crate::launch::keeper::humans().map_err(Failure::new)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Connect(arguments) => net::connect(&arguments),

@@ -6,7 +6,7 @@ use crate::{
     host::{places, trust},
     launch::{
         brief::{Brief, Stamp, moment as moment_now},
-        enter as agents_half, environment, relay,
+        enter as agents_half, environment, keeper, relay,
     },
     model::{AbsPath, AccountName},
     policy::{self, Agent},
@@ -97,8 +97,8 @@ fn launch(global: &Global, place: &Place, command: Vec<OsString>) -> Result<Exit
     arguments.push("--".into());
     arguments.extend(command);
     let began = SystemTime::now();
-    let code =
-        relay::run(&brief.name, arguments).map_err(|error| Failure::new(error).hint("agentuser status"))?;
+    let code = relay::run(&brief.name, arguments, || keeper::start_humans(&brief))
+        .map_err(|error| Failure::new(error).hint("agentuser status"))?;
     if code != 0 && !global.quiet && std::io::stderr().is_terminal() {
         explain(&brief.name, began);
     }
@@ -221,10 +221,12 @@ pub fn enter(arguments: Vec<OsString>) -> ExitCode {
     {
         return ExitCode::from(u8::from(agents_half::signal(signal, pid).is_err()));
     }
-    let error = match agents_half::parse(arguments).and_then(agents_half::enter) {
-        Err(error) => error,
-        Ok(never) => match never {},
+    let result = match &arguments[..] {
+        [keep] if keep == "--keep" => agents_half::keep(false),
+        [start] if start == "--start-keeper" => agents_half::keep(true),
+        _ => agents_half::parse(arguments).and_then(agents_half::enter).map(|never| match never {}),
     };
+    let Err(error) = result else { return ExitCode::SUCCESS };
     let (code, hint) = (error.status(), error.hint());
     let failure = Failure::new(error);
     printer::failure(&match hint {

@@ -124,3 +124,11 @@ pub fn landlock_version() -> u32 {
     };
     u32::try_from(answer).unwrap_or(0)
 }
+
+/// Has a command start in a session of its own (setsid(2)), without a controlling terminal.
+pub fn in_new_session(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt;
+    let new_session = || rustix::process::setsid().map(drop).map_err(io::Error::from);
+    // SAFETY: between fork and exec only async-signal-safe calls may be made; setsid(2) is one, and nothing is allocated.
+    unsafe { command.pre_exec(new_session) };
+}

@@ -3,7 +3,7 @@
 //!
 //! A brief is root's, and counts only as long as the policy file is, byte for byte, the one that it was made from.
 
-use super::{canary::Flight, confine::Orders};
+use super::{canary::Flight, confine::Orders, keeper};
 use crate::{
     formats::digest::fnv1a,
     host::{places, trust},
@@ -39,6 +39,8 @@ pub struct Brief {
     pub guarded: bool,
     /// What proves that the firewall holds.
     pub flight: Flight,
+    /// Projects whose files a keeper keeps usable for both.
+    pub kept: Vec<AbsPath>,
     /// What the command gives up.
     pub confine: Orders,
 }
@@ -60,6 +62,7 @@ impl Brief {
             outbound_allowed: agent.network.outbound == Outbound::Allow,
             guarded: agent.network.dns == Dns::Gate || agent.network.log != Log::None,
             flight: Flight::of(&plan::firewall(Uid(0), vec![], &agent.network)),
+            kept: keeper::kept(agent),
             confine: Orders::of(agent, &plan::home(name), agent.sharing == Sharing::Mount),
         })
     }

@@ -7,7 +7,7 @@
 
 use super::{
     brief::{Brief, Stamp},
-    canary, confine, environment,
+    canary, confine, environment, keeper,
     secrets::Secrets,
 };
 use crate::{
@@ -20,6 +20,7 @@ use rustix::{
     fs::{FileType, Mode, fstat},
     io::Errno,
     net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, getsockname, socket_with},
+    process::{DumpableBehavior, set_dumpable_behavior},
 };
 use std::{
     convert::Infallible,
@@ -93,6 +94,9 @@ pub enum EnterError {
         /// The system's reason.
         source: io::Error,
     },
+    /// The keeper could not go on.
+    #[error("the keeper of shared files ended: {0}")]
+    Keep(#[source] io::Error),
     /// The directory is not shared.
     #[error("`{}` is not shared with the agent", .0.display())]
     NotShared(PathBuf),
@@ -129,7 +133,9 @@ impl EnterError {
             Self::Confine(confine::ConfineError::NotCarried { line, .. }) => {
                 format!("leave `{}` out of `confine` in {}, then agentuser setup", line.key(), places::POLICY)
             }
-            Self::NoAgent(_) | Self::Directory { .. } | Self::Confine(_) => "agentuser status".into(),
+            Self::NoAgent(_) | Self::Directory { .. } | Self::Confine(_) | Self::Keep(_) => {
+                "agentuser status".into()
+            }
             Self::Secrets(_) => "agentuser secret list".into(),
             Self::Usage(_) | Self::Descriptor(..) | Self::LetGo(..) | Self::Exec { .. } => return None,
         })
@@ -173,30 +179,24 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, E
 
 /// Becomes the command, or says why not.
 pub fn enter(request: Request) -> Result<Infallible, EnterError> {
+    // Other processes of the account don't get hold of this one before it is confined. The command can be looked into again.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(|errno| EnterError::LetGo("being traced", errno.into()))?;
     sys::join_new_session_keyring()
         .or_else(no_keyrings)
         .map_err(|error| EnterError::LetGo("the session keyring", error))?;
     close_descriptors()?;
-    let program = fs::read_link("/proc/self/exe").map_err(EnterError::Read)?;
-    trust::check(&program)?;
-    trust::check(Path::new(places::POLICY))?;
-    let text = fs::read_to_string(places::POLICY).map_err(EnterError::Read)?;
-    let uid = rustix::process::getuid().as_raw();
-    let account = users::name_of(uid).unwrap_or_else(|| uid.to_string());
-    let name: AccountName = account.parse().map_err(|_| EnterError::NoAgent(account))?;
-    let brief = match Stamp::read(&name).and_then(|stamp| stamp.brief_for(&text)) {
-        Some(brief) => brief,
-        None => from_policy(&text, &name)?,
-    };
-    refuse_sub_uids(&name, Uid(uid))?;
+    let (brief, uid) = own_brief()?;
+    let name = &brief.name;
+    refuse_sub_uids(name, uid)?;
     canary::fly(&brief.flight)?;
     if !brief.outbound_allowed {
         refuse_name_services()?;
     }
-    let home = plan::home(&name);
+    let home = plan::home(name);
     enter_directory(&request.directory, &brief, home.as_path())?;
     rustix::process::umask(Mode::from(request.umask));
-    let secrets = Secrets::read(&name)?;
+    let secrets = Secrets::read(name)?;
 
     let mut command = if let Some((program, arguments)) = request.command.split_first() {
         let mut command = Command::new(program);
@@ -209,8 +209,35 @@ pub fn enter(request: Request) -> Result<Infallible, EnterError> {
     };
     let program = command.get_program().to_owned();
     command.env_clear().envs(environment::build(&brief, home.as_str(), secrets, request.variables));
+    keeper::start_agents(&brief, home.as_path());
     confine::confine(&brief.confine)?;
     Err(EnterError::Exec { program, source: command.exec() })
+}
+
+/// The keeper of this account, or its start, where none is at work.
+pub fn keep(only_start: bool) -> Result<(), EnterError> {
+    let (brief, _) = own_brief()?;
+    if only_start {
+        keeper::start_agents(&brief, plan::home(&brief.name).as_path());
+        return Ok(());
+    }
+    keeper::agents(&brief).map_err(EnterError::Keep)
+}
+
+/// The part of the policy that is about this account, from a program and a policy that nobody but root can change.
+fn own_brief() -> Result<(Brief, Uid), EnterError> {
+    let program = fs::read_link("/proc/self/exe").map_err(EnterError::Read)?;
+    trust::check(&program)?;
+    trust::check(Path::new(places::POLICY))?;
+    let text = fs::read_to_string(places::POLICY).map_err(EnterError::Read)?;
+    let uid = rustix::process::getuid().as_raw();
+    let account = users::name_of(uid).unwrap_or_else(|| uid.to_string());
+    let name: AccountName = account.parse().map_err(|_| EnterError::NoAgent(account))?;
+    let brief = match Stamp::read(&name).and_then(|stamp| stamp.brief_for(&text)) {
+        Some(brief) => brief,
+        None => from_policy(&text, &name)?,
+    };
+    Ok((brief, Uid(uid)))
 }
 
 /// A kernel without keyrings has none to hand on.

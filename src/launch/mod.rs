@@ -6,5 +6,6 @@ pub mod canary;
 pub mod confine;
 pub mod enter;
 pub mod environment;
+pub mod keeper;
 pub mod relay;
 pub mod secrets;

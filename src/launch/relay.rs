@@ -33,7 +33,8 @@ pub fn sudo(account: &str) -> io::Result<Command> {
 }
 
 /// Runs `enter` with these arguments as the agent and ends as the command ended: with its status, or by its signal.
-pub fn run(agent: &AccountName, arguments: Vec<OsString>) -> io::Result<u8> {
+/// `meanwhile` is done once sudo is on its way.
+pub fn run(agent: &AccountName, arguments: Vec<OsString>, meanwhile: impl FnOnce()) -> io::Result<u8> {
     let mut command = sudo(agent.as_str())?;
     command.arg("enter").args(arguments);
     let ignored = ignored();
@@ -43,6 +44,7 @@ pub fn run(agent: &AccountName, arguments: Vec<OsString>) -> io::Result<u8> {
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&signals), Some(&mut before))?;
     let waiting = SignalFd::new(&signals)?;
     let child = nix::unistd::Pid::from_raw(i32::try_from(command.spawn()?.id()).unwrap_or_default());
+    meanwhile();
     loop {
         let Some(info) = waiting.read_signal()? else { continue };
         let number = i32::try_from(info.ssi_signo).unwrap_or_default();

@@ -11,6 +11,7 @@ mod common;
 mod confinement;
 mod drift;
 mod job;
+mod keeper;
 mod lifecycle;
 mod policies;
 mod session;

@@ -4,7 +4,7 @@
 //! ```text
 //! no_new_privs        setuid programs give nothing (prctl(2)); the kernel asks for it before the other two
 //! files               Landlock (landlock(7)): which files, and abstract sockets and signals of the session alone
-//! calls, filter       seccomp(2): filters are made when the policy is put in force, and only loaded here
+//! calls, filter       seccomp(2): the filter is made when the policy is put in force, and only loaded here
 //! kernel              which lines a kernel carries
 //! ```
 //!
@@ -31,7 +31,7 @@ pub struct Orders {
     /// The lines that are to be in force, and whether the policy asks for each by name.
     lines: BTreeMap<Line, bool>,
     files: Option<files::Files>,
-    filters: Vec<filter::Filter>,
+    filter: Option<filter::Filter>,
 }
 
 /// Why the agent was not confined.
@@ -68,7 +68,7 @@ impl Orders {
         let lines: BTreeMap<_, _> = wanted.map(|line| (line, confine.demands(line))).collect();
         Self {
             files: lines.contains_key(&Line::Landlock).then(|| files::Files::of(agent, home)),
-            filters: filter::all(&lines.keys().copied().collect(), mounts),
+            filter: filter::of(&lines.keys().copied().collect(), mounts),
             lines,
         }
     }
@@ -81,7 +81,7 @@ impl Orders {
 
 /// Gives up all of it, for good.
 pub fn confine(orders: &Orders) -> Result<(), ConfineError> {
-    if !orders.wants(Line::NoNewPrivileges) && orders.filters.is_empty() {
+    if !orders.wants(Line::NoNewPrivileges) && orders.filter.is_none() {
         return Ok(());
     }
     let refused = |what| move |source: io::Error| ConfineError::Refused { what, source };
@@ -89,18 +89,15 @@ pub fn confine(orders: &Orders) -> Result<(), ConfineError> {
     let kernel = Kernel::landlock_alone();
     refuse_what_is_not_carried(orders, kernel)?;
     files::restrict(orders, kernel).map_err(refused("Landlock"))?;
-    for filter in &orders.filters {
-        match filter.load() {
-            Ok(()) => {}
-            Err(source) if filter::is_not_carried(&source) => {
-                let demanded = orders.lines.iter().find(|(line, by_name)| **by_name && line.is_a_filter());
-                let Some((line, _)) = demanded else { break };
-                return Err(ConfineError::NotCarried { line: *line, why: kernel::NO_SECCOMP.into() });
-            }
-            Err(source) => return Err(refused("seccomp")(source)),
+    let Some(filter) = &orders.filter else { return Ok(()) };
+    match filter.load() {
+        Err(source) if filter::is_not_carried(&source) => {
+            let demanded = orders.lines.iter().find(|(line, by_name)| **by_name && line.is_a_filter());
+            let why = kernel::NO_SECCOMP.into();
+            demanded.map_or(Ok(()), |(line, _)| Err(ConfineError::NotCarried { line: *line, why }))
         }
+        loaded => loaded.map_err(refused("seccomp")),
     }
-    Ok(())
 }
 
 fn refuse_what_is_not_carried(orders: &Orders, kernel: Kernel) -> Result<(), ConfineError> {
