@@ -1,5 +1,5 @@
-//! The program: `enter` and all other commands part ways here, for `enter` is on the path of every launch and must start
-//! at once.
+//! The program: `enter`, `helper session` and all other commands part ways here, for the first two are on the path of every
+//! launch and must start at once.
 
 /// musl's own allocator asks the kernel for each larger block, which shows in a walk over a large tree.
 #[cfg(target_env = "musl")]
@@ -11,6 +11,11 @@ fn main() -> std::process::ExitCode {
     let mut arguments: Vec<_> = std::env::args_os().collect();
     if arguments.get(1).is_some_and(|command| command == "enter") {
         return agentuser::cli::enter(arguments.split_off(2));
+    }
+    if arguments.get(1).is_some_and(|command| command == "helper")
+        && arguments.get(2).is_some_and(|command| command == "session")
+    {
+        return agentuser::cli::session(arguments.split_off(3));
     }
     agentuser::cli::main(arguments)
 }

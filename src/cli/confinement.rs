@@ -2,8 +2,9 @@
 
 use super::printer::{self, Mark};
 use crate::{
+    host::{Observe, places},
     launch::confine::{Carried, Kernel, Orders},
-    model::AccountName,
+    model::{AccountName, view::View},
     plan,
     policy::{Agent, Line, Sharing},
 };
@@ -42,9 +43,11 @@ pub(crate) struct Confinement {
 }
 
 impl Confinement {
-    /// What an agent's launches give up on this machine.
-    pub(crate) fn of(name: &AccountName, agent: &Agent) -> Self {
-        let orders = Orders::of(agent, &plan::home(name), agent.sharing == Sharing::Mount);
+    /// What an agent's launches give up on this machine, with the view that was settled.
+    pub(crate) fn of(name: &AccountName, agent: &Agent, machine: &dyn Observe) -> Self {
+        let settled = machine.file(&places::view(name)).ok().flatten();
+        let private = settled.and_then(|file| View::kept(&file.bytes)).is_some_and(|v| v.private.is_some());
+        let orders = Orders::of(agent, &plan::home(name), private, agent.sharing == Sharing::Mount);
         Self::on(Kernel::present(), &orders, |line| agent.confine.demands(line))
     }
 
@@ -111,7 +114,7 @@ mod tests {
         let text = format!("version: 1\nagents:\n  bot:\n    human: ann\n{yaml}");
         let policy = crate::policy::parse(&text, "p").unwrap();
         let (name, agent) = policy.agents.iter().next().unwrap();
-        let orders = Orders::of(agent, &plan::home(name), false);
+        let orders = Orders::of(agent, &plan::home(name), false, false);
         Confinement::on(Kernel { landlock, seccomp: true }, &orders, |line| agent.confine.demands(line))
     }
 

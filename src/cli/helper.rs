@@ -5,7 +5,7 @@ use crate::{
     engine::{Receipt, Scope, ensure},
     host::{Act, FileState, Lock, Observe, System, Validator, places},
     launch::brief::{Stamp, moment},
-    model::{AccountName, Gid, Uid},
+    model::{AccountName, Gid, Uid, view::View},
 };
 use clap::Subcommand;
 use std::{process::ExitCode, time::Duration};
@@ -87,11 +87,12 @@ pub(crate) fn load_locked(scope: &Scope, name: &AccountName, machine: &mut Syste
 
 /// Leaves word that the rules are in force in this boot and this network namespace, and what a launch needs of the policy.
 pub(crate) fn stamp(name: &AccountName, machine: &mut System) -> Result<(), Failure> {
+    let view = machine.file(&places::view(name))?.and_then(|file| View::kept(&file.bytes));
     let in_force = machine.file(&places::in_force(name))?;
     let in_force = in_force.as_ref().and_then(|file| std::str::from_utf8(&file.bytes).ok());
     // Rules are loaded at boot whatever the policy file says now.
     let stamp = match invoker::policy() {
-        Ok(Some((text, policy))) => Stamp::new(&text, &policy, name, in_force),
+        Ok(Some((text, policy))) => Stamp::new(&text, &policy, name, in_force, view),
         _ => Stamp { moment: moment(), policy: 0, brief: None },
     };
     let bytes = serde_json::to_vec(&stamp).map_err(Failure::new)?;

@@ -20,7 +20,7 @@ mod stop;
 mod teardown;
 
 pub use failure::Failure;
-pub use run::enter;
+pub use run::{enter, session};
 
 use crate::model::AccountName;
 use clap::{Args, CommandFactory, Parser, Subcommand};

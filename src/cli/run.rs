@@ -5,8 +5,9 @@ use crate::{
     audit, guard,
     host::{places, trust},
     launch::{
-        brief::{Brief, Stamp, moment as moment_now},
-        enter as agents_half, environment, keeper, relay,
+        brief::{self, Brief, Stamp, moment as moment_now},
+        enter::{self as agents_half, Ended},
+        environment, keeper, relay, view,
     },
     model::{AbsPath, AccountName},
     policy::{self, Agent},
@@ -97,7 +98,7 @@ fn launch(global: &Global, place: &Place, command: Vec<OsString>) -> Result<Exit
     arguments.push("--".into());
     arguments.extend(command);
     let began = SystemTime::now();
-    let code = relay::run(&brief.name, arguments, || keeper::start_humans(&brief))
+    let code = relay::run(&brief, arguments, || keeper::start_humans(&brief))
         .map_err(|error| Failure::new(error).hint("agentuser status"))?;
     if code != 0 && !global.quiet && std::io::stderr().is_terminal() {
         explain(&brief.name, began);
@@ -143,7 +144,10 @@ fn from_policy(global: &Global, text: &str) -> Result<Brief, Failure> {
     let policy = policy::parse(text, places::POLICY)?;
     let name = invoker::agent(&policy, global)?;
     refuse_others(&name, &policy.agents[&name])?;
-    Brief::of(&policy, &name).ok_or_else(|| Failure::usage(format!("the policy has no agent `{name}`")))
+    brief::from_policy(text, &name).map_err(|error| {
+        let hint = error.hint();
+        Failure::new(error).hint(hint)
+    })
 }
 
 /// Says so before sudo asks for a password that would not help.
@@ -216,28 +220,29 @@ fn put_in_force(brief: &Brief, stamped: bool) -> Result<(), Failure> {
 
 /// The agent's half, which sudo starts: it becomes the command, or says why not and ends with 125, 126 or 127.
 pub fn enter(arguments: Vec<OsString>) -> ExitCode {
-    if let [signal, pid] = &arguments[..]
-        && let (Some(signal), Some(pid)) = (number(signal, "--signal="), number(pid, "--pid="))
-    {
-        return ExitCode::from(u8::from(agents_half::signal(signal, pid).is_err()));
-    }
-    let result = match &arguments[..] {
-        [keep] if keep == "--keep" => agents_half::keep(false),
-        [start] if start == "--start-keeper" => agents_half::keep(true),
-        _ => agents_half::parse(arguments).and_then(agents_half::enter).map(|never| match never {}),
+    let error = match agents_half::parse(arguments).and_then(agents_half::enter) {
+        Err(error) => error,
+        Ok(Ended(code)) => return ExitCode::from(code),
     };
-    let Err(error) = result else { return ExitCode::SUCCESS };
-    let (code, hint) = (error.status(), error.hint());
+    refused(error.status(), error.hint(), error)
+}
+
+/// Root's half of a session in the private view, which sudo starts; it ends as `enter` does.
+pub fn session(arguments: Vec<OsString>) -> ExitCode {
+    let error = match view::session(arguments) {
+        Err(error) => error,
+        Ok(Ended(code)) => return ExitCode::from(code),
+    };
+    refused(error.status(), error.hint(), error)
+}
+
+fn refused(code: u8, hint: Option<String>, error: impl Into<anyhow::Error>) -> ExitCode {
     let failure = Failure::new(error);
     printer::failure(&match hint {
         Some(hint) => failure.hint(hint),
         None => failure,
     });
     ExitCode::from(code)
-}
-
-fn number(argument: &OsStr, name: &str) -> Option<i32> {
-    argument.to_str()?.strip_prefix(name)?.parse().ok()
 }
 
 #[cfg(test)]

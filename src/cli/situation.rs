@@ -4,6 +4,7 @@ use super::{Failure, invoker};
 use crate::{
     engine::{Plan, Receipt, Scope, StepReport, report},
     host::{Observe, System, gather, places},
+    launch::view,
     model::{AbsPath, AccountName, desired::Desired, facts::Facts},
     plan,
     policy::{self, Policy},
@@ -28,7 +29,8 @@ impl Situation {
     pub(crate) fn of(text: String, file: &str, machine: &dyn Observe) -> Result<Self, Failure> {
         let policy = policy::parse(&text, file)?;
         refuse_unsupported(&policy, file)?;
-        let facts = gather::facts(&policy, machine)?;
+        let mut facts = gather::facts(&policy, machine)?;
+        facts.no_private_view = view::why_not();
         Ok(Self { text, policy, facts, told: vec![] })
     }
 

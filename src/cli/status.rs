@@ -101,8 +101,7 @@ struct Status {
 }
 
 /// Layers that no release has yet; their defaults are off.
-pub(crate) const NOT_BUILT: [&str; 3] = [
-    "view: plain (other files that are open to everybody can be read; /tmp is shared)",
+pub(crate) const NOT_BUILT: [&str; 2] = [
     "git: open (the agent can write .git/config and hooks; look at them before you run git)",
     "limits: none",
 ];
@@ -172,7 +171,7 @@ fn names(situation: &Situation, global: &Global) -> Result<Vec<AccountName>, Fai
 
 fn look_at(name: &AccountName, situation: &Situation, machine: &System) -> Result<AgentStatus, Failure> {
     let human = situation.policy.agents[name].human.as_str().to_owned();
-    let confinement = Confinement::of(name, &situation.policy.agents[name]);
+    let confinement = Confinement::of(name, &situation.policy.agents[name], machine);
     let plan = match situation.agent_plan(name) {
         Ok(plan) => plan,
         Err(failure) => {

@@ -5,19 +5,24 @@ use crate::model::AccountName;
 /// Where drop-ins live.
 pub const DIRECTORY: &str = "/etc/sudoers.d";
 
-/// The drop-in: `enter` as the agent, and as root four argument lists without a wildcard.
+/// The drop-in: the way in, and as root four argument lists without a wildcard. The way in is `enter` as the agent, or with
+/// the private view `helper session` as root, which makes the view and then becomes the agent: what follows the dashes is
+/// read by the agent alone.
 ///
 /// `use_pty` keeps the agent away from the human's terminal (TIOCSTI). There is no SETENV and no `env_keep`: variables
 /// travel as arguments of `enter`, which judges them.
-pub fn render(human: &str, agent: &AccountName, program: &str) -> String {
+pub fn render(human: &str, agent: &AccountName, program: &str, private: bool) -> String {
     let human = escape(human);
+    let enter =
+        if private { String::new() } else { format!("{human} ALL=({agent}) NOPASSWD: {program} enter *\n") };
+    let session = if private { format!(", {program} helper session {agent} -- *") } else { String::new() };
     format!(
         "# Made by agentuser for {agent}; `agentuser teardown` removes it.\n\
          Defaults>{agent} use_pty\n\
          Defaults!{program} use_pty\n\
-         {human} ALL=({agent}) NOPASSWD: {program} enter *\n\
+         {enter}\
          {human} ALL=(root) NOPASSWD: {program} helper status {agent}, {program} helper ensure {agent}, \
-         {program} helper stop {agent}, {program} helper secret {agent}\n"
+         {program} helper stop {agent}, {program} helper secret {agent}{session}\n"
     )
 }
 
@@ -47,7 +52,9 @@ mod tests {
 
     #[test]
     fn rendered() {
-        insta::assert_snapshot!(render("alice.w", &"agent".parse().unwrap(), "/usr/local/bin/agentuser"));
+        let of = |private| render("alice.w", &"agent".parse().unwrap(), "/usr/local/bin/agentuser", private);
+        insta::assert_snapshot!(of(false));
+        insta::assert_snapshot!(of(true));
     }
 
     #[test]

@@ -66,6 +66,14 @@ fn remove_itself(path: &AbsPath, uid: Uid) -> Result<(), HostError> {
     }
 }
 
+/// Removes a directory of root's, and all in it.
+pub(super) fn remove_root_owned(path: &AbsPath) -> Result<(), HostError> {
+    match rustix::fs::stat(path.as_str()) {
+        Ok(_) => remove_itself(path, Uid(0)),
+        Err(_) => Ok(()),
+    }
+}
+
 /// Removes those entries of a directory that belong to `uid`, with what it owns below them.
 fn remove_owned(path: &Path, uid: Uid, wanted: impl Fn(&[u8]) -> bool, left: &mut Vec<String>) {
     // Some of the places are links, or missing, on some systems; the others cover what they lead to.

@@ -288,6 +288,8 @@ pub trait Act: Observe {
     /// Removes a home and what the account left in temporary directories, mail and cron spools; answers what had to stay
     /// in these.
     fn remove_home(&mut self, path: &AbsPath, uid: Uid, name: &str) -> Result<Vec<String>, HostError>;
+    /// Removes a directory of root's with all that accounts may have put into it, by descriptors.
+    fn remove_tree(&mut self, path: &AbsPath) -> Result<(), HostError>;
     /// Closes a unix socket to an account.
     fn close_socket(&mut self, path: &AbsPath, uid: Uid) -> Result<(), HostError>;
     /// Takes that back.
@@ -337,6 +339,17 @@ pub mod places {
     /// One agent's tokens.
     pub fn secrets(agent: &AccountName) -> AbsPath {
         state(agent).join("secrets.json")
+    }
+
+    /// How one agent sees the machine, as it was settled.
+    pub fn view(agent: &AccountName) -> AbsPath {
+        state(agent).join("view.json")
+    }
+
+    /// What stands in for `/tmp` and `/var/tmp` in one agent's private view: closed to all but root, which shows its
+    /// directories `tmp` and `var-tmp` to the agent's sessions.
+    pub fn private_tmp(agent: &AccountName) -> AbsPath {
+        state(agent).join("private")
     }
 
     /// Hosts of discovered presets that one agent's human accepted.

@@ -305,6 +305,11 @@ impl Act for System {
         homes::remove(path, uid, name)
     }
 
+    fn remove_tree(&mut self, path: &AbsPath) -> Result<(), HostError> {
+        Self::change();
+        homes::remove_root_owned(path)
+    }
+
     fn close_socket(&mut self, path: &AbsPath, uid: Uid) -> Result<(), HostError> {
         Self::change();
         sockets::close(path, uid)

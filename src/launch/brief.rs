@@ -7,7 +7,7 @@ use super::{canary::Flight, confine::Orders, keeper};
 use crate::{
     formats::digest::fnv1a,
     host::{places, trust},
-    model::{AbsPath, AccountName, Uid},
+    model::{AbsPath, AccountName, Uid, view},
     plan,
     policy::{Agent, Dns, EnvPattern, Log, Outbound, Policy, Sharing},
 };
@@ -43,11 +43,13 @@ pub struct Brief {
     pub kept: Vec<AbsPath>,
     /// What the command gives up.
     pub confine: Orders,
+    /// What root's half has to make; none with the plain view.
+    pub private: Option<view::Private>,
 }
 
 impl Brief {
-    /// The brief of an agent of a policy.
-    pub fn of(policy: &Policy, name: &AccountName) -> Option<Self> {
+    /// The brief of an agent of a policy, with its view as it was settled.
+    pub fn of(policy: &Policy, name: &AccountName, view: view::View) -> Option<Self> {
         let agent = policy.agents.get(name)?;
         let of_the_same = |other: &&Agent| other.human == agent.human;
         Some(Self {
@@ -63,9 +65,61 @@ impl Brief {
             guarded: agent.network.dns == Dns::Gate || agent.network.log != Log::None,
             flight: Flight::of(&plan::firewall(Uid(0), vec![], &agent.network)),
             kept: keeper::kept(agent),
-            confine: Orders::of(agent, &plan::home(name), agent.sharing == Sharing::Mount),
+            confine: Orders::of(
+                agent,
+                &plan::home(name),
+                view.private.is_some(),
+                agent.sharing == Sharing::Mount,
+            ),
+            private: view.private,
         })
     }
+}
+
+/// Why there is no brief.
+#[derive(Debug, thiserror::Error)]
+pub enum BriefError {
+    /// What was put in force can't be read.
+    #[error("can't read what was put in force: {0}")]
+    Read(#[from] std::io::Error),
+    /// The policy is malformed.
+    #[error(transparent)]
+    Policy(#[from] crate::policy::PolicyError),
+    /// The account is no agent of the policy.
+    #[error("`{0}` is no agent of the policy")]
+    NoAgent(AccountName),
+    /// The policy was edited, and not put in force.
+    #[error("the policy of `{0}` was changed since it was put in force")]
+    Changed(AccountName),
+}
+
+impl BriefError {
+    /// The command to type next.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Read(_) => "agentuser status, then agentuser setup".into(),
+            Self::Policy(error) => error.hint(),
+            Self::NoAgent(_) => "agentuser status".into(),
+            Self::Changed(_) => "agentuser setup".into(),
+        }
+    }
+}
+
+/// The brief from the policy itself, for whoever finds none with the stamp. The agent's part must be the one that was put in
+/// force, with the view that was settled then.
+pub fn from_policy(text: &str, name: &AccountName) -> Result<Brief, BriefError> {
+    let policy = crate::policy::parse(text, places::POLICY)?;
+    let agent = policy.agents.get(name).ok_or_else(|| BriefError::NoAgent(name.clone()))?;
+    let changed = || BriefError::Changed(name.clone());
+    let read = |path: AbsPath| match std::fs::read(path.as_path()) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(changed()),
+        read => Ok(read?),
+    };
+    if read(places::in_force(name))? != plan::own_part(name, agent).as_bytes() {
+        return Err(changed());
+    }
+    let view = view::View::kept(&read(places::view(name))?).ok_or_else(changed)?;
+    Brief::of(&policy, name, view).ok_or_else(changed)
 }
 
 /// Word that an agent's rules were put in force, in which boot and network namespace, and for which policy.
@@ -80,10 +134,17 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// The stamp for an agent of a policy file, whose part in force is known.
-    pub fn new(text: &str, policy: &Policy, name: &AccountName, in_force: Option<&str>) -> Self {
+    /// The stamp for an agent of a policy file, whose part in force is known, and its view as it was settled.
+    pub fn new(
+        text: &str,
+        policy: &Policy,
+        name: &AccountName,
+        in_force: Option<&str>,
+        view: Option<view::View>,
+    ) -> Self {
         let own = policy.agents.get(name).map(|agent| plan::own_part(name, agent));
-        let brief = Brief::of(policy, name).filter(|_| own.as_deref() == in_force);
+        let brief = view.filter(|_| own.as_deref() == in_force);
+        let brief = brief.and_then(|view| Brief::of(policy, name, view));
         Self { moment: moment(), policy: fnv1a(text.bytes()), brief }
     }
 
@@ -115,7 +176,8 @@ mod tests {
 
     fn stamp(in_force: impl FnOnce(&Policy) -> Option<String>) -> Stamp {
         let (policy, name) = (crate::policy::parse(POLICY, "p").unwrap(), "bot".parse().unwrap());
-        Stamp::new(POLICY, &policy, &name, in_force(&policy).as_deref())
+        let view = view::View { version: 1, ..view::View::default() };
+        Stamp::new(POLICY, &policy, &name, in_force(&policy).as_deref(), Some(view))
     }
 
     #[test]

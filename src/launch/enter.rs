@@ -6,7 +6,7 @@
 //! B29).
 
 use super::{
-    brief::{Brief, Stamp},
+    brief::{self, Brief, BriefError, Stamp},
     canary, confine, environment, keeper,
     secrets::Secrets,
 };
@@ -14,7 +14,7 @@ use crate::{
     formats::accounts,
     host::{HostError, places, sys, trust, users},
     model::{AccountName, Uid},
-    plan, policy,
+    plan,
 };
 use rustix::{
     fs::{FileType, Mode, fstat},
@@ -23,8 +23,7 @@ use rustix::{
     process::{DumpableBehavior, set_dumpable_behavior},
 };
 use std::{
-    convert::Infallible,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs, io,
     os::{fd::AsFd, unix::process::CommandExt},
     path::{Path, PathBuf},
@@ -42,7 +41,24 @@ pub struct Request {
     pub variables: Vec<(String, String)>,
     /// The program and its arguments; none for a login shell.
     pub command: Vec<OsString>,
+    /// What to do instead of becoming a command.
+    pub instead: Option<Instead>,
 }
+
+/// What else `enter` does, as the agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instead {
+    /// Sends a signal to a process.
+    Signal(i32, i32),
+    /// Is the keeper.
+    Keep,
+    /// Starts the keeper, where none is at work.
+    StartKeeper,
+}
+
+/// The exit status of `enter` where it does not become a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended(pub u8);
 
 /// Why `enter` did not start the command.
 #[derive(Debug, thiserror::Error)]
@@ -56,15 +72,15 @@ pub enum EnterError {
     /// The policy can't be read.
     #[error("can't read the policy: {0}")]
     Read(#[source] io::Error),
-    /// The policy is malformed.
+    /// The policy does not tell what may be started.
     #[error(transparent)]
-    Policy(#[from] policy::PolicyError),
+    Brief(#[from] BriefError),
     /// The account is no agent of the policy.
     #[error("`{0}` is no agent of the policy")]
     NoAgent(String),
-    /// The policy was edited, and not put in force.
-    #[error("the policy of `{0}` was changed since it was put in force")]
-    Changed(AccountName),
+    /// The agent has the private view, which root has to make.
+    #[error("`{0}` has a private view, which `enter` can't make")]
+    Private(AccountName),
     /// A descriptor that must not reach the agent.
     #[error("file descriptor {0} is {1}, which must not reach the agent")]
     Descriptor(u8, &'static str),
@@ -80,12 +96,15 @@ pub enum EnterError {
     /// A service would resolve names for the agent, unseen by its rules.
     #[error("the agent can reach {0}, which asks other hosts for it")]
     NameService(&'static str),
-    /// The agent could not be confined as the policy says.
-    #[error(transparent)]
-    Confine(#[from] confine::ConfineError),
     /// The agent's tokens can't be read.
     #[error("the tokens of the agent: {0}")]
     Secrets(#[from] HostError),
+    /// The agent's rights could not be given up as the policy says.
+    #[error(transparent)]
+    Confine(#[from] confine::ConfineError),
+    /// The keeper can't work.
+    #[error("files can't be kept usable for both: {0}")]
+    Keep(#[source] io::Error),
     /// The directory can't be entered.
     #[error("the agent can't enter `{}`: {source}", .directory.display())]
     Directory {
@@ -94,9 +113,6 @@ pub enum EnterError {
         /// The system's reason.
         source: io::Error,
     },
-    /// The keeper could not go on.
-    #[error("the keeper of shared files ended: {0}")]
-    Keep(#[source] io::Error),
     /// The directory is not shared.
     #[error("`{}` is not shared with the agent", .0.display())]
     NotShared(PathBuf),
@@ -127,9 +143,6 @@ impl EnterError {
             Self::Read(_) | Self::SubUids(_) | Self::Firewall(_) | Self::NameService(_) => {
                 "agentuser status, then agentuser setup".into()
             }
-            Self::Changed(_) => "agentuser setup".into(),
-            Self::NotShared(path) => format!("agentuser share {}", quoted(path)),
-            Self::Policy(error) => error.hint(),
             Self::Confine(confine::ConfineError::NotCarried { line, .. }) => {
                 format!("leave `{}` out of `confine` in {}, then agentuser setup", line.key(), places::POLICY)
             }
@@ -137,6 +150,9 @@ impl EnterError {
                 "agentuser status".into()
             }
             Self::Secrets(_) => "agentuser secret list".into(),
+            Self::NotShared(path) => format!("agentuser share {}", quoted(path)),
+            Self::Brief(error) => error.hint(),
+            Self::Private(_) => "agentuser run, which goes the right way".into(),
             Self::Usage(_) | Self::Descriptor(..) | Self::LetGo(..) | Self::Exec { .. } => return None,
         })
     }
@@ -149,15 +165,26 @@ pub fn quoted(path: &Path) -> String {
     if text.chars().all(plain) { text.into_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
-/// Reads the arguments of `enter`: `--directory=PATH --umask=OCTAL --env=NAME=VALUE... -- COMMAND...`.
+/// Reads the arguments of `enter`: `--directory=PATH --umask=OCTAL --env=NAME=VALUE... -- COMMAND...`, or one of
+/// `--signal=NUMBER --pid=NUMBER`, `--keep` and `--start-keeper`.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, EnterError> {
     use std::os::unix::ffi::{OsStrExt, OsStringExt};
     let mut request = Request { umask: 0o077, ..Request::default() };
     let mut arguments = arguments.into_iter();
+    let number = |argument: &OsStr, name: &str| argument.to_str()?.strip_prefix(name)?.parse::<i32>().ok();
+    let mut signal = None;
     for argument in arguments.by_ref() {
         let bytes = argument.as_bytes();
         if bytes == b"--" {
             break;
+        } else if let Some(number) = number(&argument, "--signal=") {
+            signal = Some(number);
+        } else if let (Some(signal), Some(pid)) = (signal, number(&argument, "--pid=")) {
+            request.instead = Some(Instead::Signal(signal, pid));
+        } else if bytes == b"--keep" {
+            request.instead = Some(Instead::Keep);
+        } else if bytes == b"--start-keeper" {
+            request.instead = Some(Instead::StartKeeper);
         } else if let Some(path) = bytes.strip_prefix(b"--directory=") {
             request.directory = PathBuf::from(OsString::from_vec(path.to_vec()));
         } else if let Some(umask) = argument.to_str().and_then(|text| text.strip_prefix("--umask=")) {
@@ -177,26 +204,73 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, E
     Ok(request)
 }
 
-/// Becomes the command, or says why not.
-pub fn enter(request: Request) -> Result<Infallible, EnterError> {
+/// Becomes the command, or says why not. It is what sudo starts as the agent, with the plain view.
+pub fn enter(request: Request) -> Result<Ended, EnterError> {
+    match request.instead {
+        Some(Instead::Signal(signal, pid)) => return Ok(send(signal, pid)),
+        // Its standard input is the lock that it holds, and whoever started it has left all else behind.
+        Some(Instead::Keep) => {}
+        None | Some(Instead::StartKeeper) => leave_behind()?,
+    }
+    let text = trusted_policy()?;
+    let uid = rustix::process::getuid().as_raw();
+    let account = users::name_of(uid).unwrap_or_else(|| uid.to_string());
+    let name: AccountName = account.parse().map_err(|_| EnterError::NoAgent(account))?;
+    let brief = read_brief(&text, &name)?;
+    // A keeper is started from inside a view, and does not leave it.
+    if brief.private.is_some() && request.instead != Some(Instead::Keep) {
+        return Err(EnterError::Private(name));
+    }
+    become_command(request, &brief)
+}
+
+/// Lets go of what came along from the human: keys, and all descriptors but 0 to 2.
+pub(super) fn leave_behind() -> Result<(), EnterError> {
     // Other processes of the account don't get hold of this one before it is confined. The command can be looked into again.
     set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .map_err(|errno| EnterError::LetGo("being traced", errno.into()))?;
     sys::join_new_session_keyring()
         .or_else(no_keyrings)
         .map_err(|error| EnterError::LetGo("the session keyring", error))?;
-    close_descriptors()?;
-    let (brief, uid) = own_brief()?;
-    let name = &brief.name;
-    refuse_sub_uids(name, uid)?;
+    close_descriptors()
+}
+
+/// The text of the policy, once it and this program were found to be root's alone.
+pub(super) fn trusted_policy() -> Result<String, EnterError> {
+    let program = fs::read_link("/proc/self/exe").map_err(EnterError::Read)?;
+    trust::check(&program)?;
+    trust::check(Path::new(places::POLICY))?;
+    fs::read_to_string(places::POLICY).map_err(EnterError::Read)
+}
+
+/// An agent's brief, from its stamp or else from the policy.
+pub(super) fn read_brief(text: &str, name: &AccountName) -> Result<Brief, EnterError> {
+    match Stamp::read(name).and_then(|stamp| stamp.brief_for(text)) {
+        Some(brief) => Ok(brief),
+        None => Ok(brief::from_policy(text, name)?),
+    }
+}
+
+/// The last steps, as the agent: proof that the policy holds, then the directory and the command.
+pub(super) fn become_command(request: Request, brief: &Brief) -> Result<Ended, EnterError> {
+    let home = plan::home(&brief.name);
+    match request.instead {
+        None => {}
+        Some(Instead::Signal(signal, pid)) => return Ok(send(signal, pid)),
+        Some(Instead::StartKeeper) => {
+            keeper::start_agents(brief, home.as_path());
+            return Ok(Ended(0));
+        }
+        Some(Instead::Keep) => return keeper::agents(brief).map(|()| Ended(0)).map_err(EnterError::Keep),
+    }
+    refuse_sub_uids(&brief.name, Uid(rustix::process::getuid().as_raw()))?;
     canary::fly(&brief.flight)?;
     if !brief.outbound_allowed {
         refuse_name_services()?;
     }
-    let home = plan::home(name);
-    enter_directory(&request.directory, &brief, home.as_path())?;
+    enter_directory(&request.directory, brief, home.as_path())?;
     rustix::process::umask(Mode::from(request.umask));
-    let secrets = Secrets::read(name)?;
+    let secrets = Secrets::read(&brief.name)?;
 
     let mut command = if let Some((program, arguments)) = request.command.split_first() {
         let mut command = Command::new(program);
@@ -208,36 +282,10 @@ pub fn enter(request: Request) -> Result<Infallible, EnterError> {
         command
     };
     let program = command.get_program().to_owned();
-    command.env_clear().envs(environment::build(&brief, home.as_str(), secrets, request.variables));
-    keeper::start_agents(&brief, home.as_path());
+    command.env_clear().envs(environment::build(brief, home.as_str(), secrets, request.variables));
+    keeper::start_agents(brief, home.as_path());
     confine::confine(&brief.confine)?;
     Err(EnterError::Exec { program, source: command.exec() })
-}
-
-/// The keeper of this account, or its start, where none is at work.
-pub fn keep(only_start: bool) -> Result<(), EnterError> {
-    let (brief, _) = own_brief()?;
-    if only_start {
-        keeper::start_agents(&brief, plan::home(&brief.name).as_path());
-        return Ok(());
-    }
-    keeper::agents(&brief).map_err(EnterError::Keep)
-}
-
-/// The part of the policy that is about this account, from a program and a policy that nobody but root can change.
-fn own_brief() -> Result<(Brief, Uid), EnterError> {
-    let program = fs::read_link("/proc/self/exe").map_err(EnterError::Read)?;
-    trust::check(&program)?;
-    trust::check(Path::new(places::POLICY))?;
-    let text = fs::read_to_string(places::POLICY).map_err(EnterError::Read)?;
-    let uid = rustix::process::getuid().as_raw();
-    let account = users::name_of(uid).unwrap_or_else(|| uid.to_string());
-    let name: AccountName = account.parse().map_err(|_| EnterError::NoAgent(account))?;
-    let brief = match Stamp::read(&name).and_then(|stamp| stamp.brief_for(&text)) {
-        Some(brief) => brief,
-        None => from_policy(&text, &name)?,
-    };
-    Ok((brief, Uid(uid)))
 }
 
 /// A kernel without keyrings has none to hand on.
@@ -271,16 +319,6 @@ fn judge_descriptor(number: u8, fd: impl AsFd) -> Result<(), EnterError> {
     }
 }
 
-/// Without a brief: the policy's part of the agent, which must be the one that was put in force.
-fn from_policy(text: &str, name: &AccountName) -> Result<Brief, EnterError> {
-    let policy = policy::parse(text, places::POLICY)?;
-    let (Some(brief), Some(agent)) = (Brief::of(&policy, name), policy.agents.get(name)) else {
-        return Err(EnterError::NoAgent(name.to_string()));
-    };
-    let in_force = fs::read_to_string(places::in_force(name)).map_err(EnterError::Read)?;
-    if in_force == plan::own_part(name, agent) { Ok(brief) } else { Err(EnterError::Changed(name.clone())) }
-}
-
 fn refuse_sub_uids(name: &AccountName, uid: Uid) -> Result<(), EnterError> {
     let text = fs::read_to_string("/etc/subuid").unwrap_or_default();
     let uid = uid.to_string();
@@ -310,12 +348,11 @@ fn enter_directory(directory: &Path, brief: &Brief, home: &Path) -> Result<(), E
 }
 
 /// Sends a signal to a process of the agent's own, for `run`, which may not do so itself.
-pub fn signal(signal: i32, pid: i32) -> io::Result<()> {
-    let signal = nix::sys::signal::Signal::try_from(signal)?;
-    if pid <= 1 {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    Ok(nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal)?)
+fn send(number: i32, pid: i32) -> Ended {
+    use nix::{sys::signal, unistd::Pid};
+    let signal = signal::Signal::try_from(number).ok().filter(|_| pid > 1);
+    let sent = signal.is_some_and(|signal| signal::kill(Pid::from_raw(pid), signal).is_ok());
+    Ended(u8::from(!sent))
 }
 
 #[cfg(test)]
@@ -339,7 +376,7 @@ mod tests {
 
     #[test]
     fn odd_arguments_are_refused() {
-        for bad in [&["--umask=9"][..], &["--umask=1000"], &["sh"], &["--policy=/tmp/p"]] {
+        for bad in [&["--umask=9"][..], &["--umask=1000"], &["sh"], &["--policy=/tmp/p"], &["--pid=1"]] {
             assert_eq!(request(bad).unwrap_err().status(), 125, "{bad:?}");
         }
     }

@@ -42,10 +42,12 @@ pub fn build(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::view::View;
 
     fn brief(yaml: &str) -> Brief {
         let text = format!("version: 1\nagents:\n  agent:\n    human: alice\n{yaml}");
-        Brief::of(&crate::policy::parse(&text, "t").unwrap(), &"agent".parse().unwrap()).unwrap()
+        let policy = crate::policy::parse(&text, "t").unwrap();
+        Brief::of(&policy, &"agent".parse().unwrap(), View::default()).unwrap()
     }
 
     #[test]

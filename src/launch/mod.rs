@@ -1,5 +1,7 @@
 //! Launching a command as the agent, in two halves: `run` on the human's side starts sudo, and `enter`, which sudo starts
-//! as the agent, proves that the policy is in force, cleans up what came along, and becomes the command.
+//! as the agent, proves that the policy is in force, cleans up what came along, and becomes the command. With the private
+//! view sudo starts `view::session` as root instead, which makes the view, becomes the agent for good, and goes on as
+//! `enter` does.
 
 pub mod brief;
 pub mod canary;
@@ -9,3 +11,4 @@ pub mod environment;
 pub mod keeper;
 pub mod relay;
 pub mod secrets;
+pub mod view;

@@ -4,8 +4,8 @@
 //! sent to the command by a process of the command's own account: `enter --signal`. What the terminal sends needs no help,
 //! for sudo is in the same foreground group.
 
+use super::brief::Brief;
 use crate::host::{Program, places};
-use crate::model::AccountName;
 use nix::sys::{
     signal::{SigSet, SigmaskHow, Signal, sigprocmask},
     signalfd::SignalFd,
@@ -32,11 +32,25 @@ pub fn sudo(account: &str) -> io::Result<Command> {
     Ok(command)
 }
 
+/// The beginning of the way in: by sudo to `enter` as the agent, or with the private view to root's half of a session.
+pub fn way_in(brief: &Brief) -> io::Result<Command> {
+    let name = brief.name.as_str();
+    if brief.private.is_none() {
+        let mut command = sudo(name)?;
+        command.arg("enter");
+        return Ok(command);
+    }
+    let mut command = sudo("root")?;
+    command.args(["helper", "session", name, "--"]);
+    Ok(command)
+}
+
 /// Runs `enter` with these arguments as the agent and ends as the command ended: with its status, or by its signal.
 /// `meanwhile` is done once sudo is on its way.
-pub fn run(agent: &AccountName, arguments: Vec<OsString>, meanwhile: impl FnOnce()) -> io::Result<u8> {
-    let mut command = sudo(agent.as_str())?;
-    command.arg("enter").args(arguments);
+pub fn run(brief: &Brief, arguments: Vec<OsString>, meanwhile: impl FnOnce()) -> io::Result<u8> {
+    let agent = &brief.name;
+    let mut command = way_in(brief)?;
+    command.args(arguments);
     let ignored = ignored();
     let passed_on = PASSED_ON.into_iter().filter(|signal| ignored & (1 << (*signal as i32 - 1)) == 0);
     let signals: SigSet = passed_on.chain([Signal::SIGCHLD]).collect();
@@ -50,7 +64,7 @@ pub fn run(agent: &AccountName, arguments: Vec<OsString>, meanwhile: impl FnOnce
         let number = i32::try_from(info.ssi_signo).unwrap_or_default();
         if number == Signal::SIGCHLD as i32 {
             match waitpid(child, Some(WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED))? {
-                WaitStatus::Exited(_, 1) if !may_enter(agent) => {
+                WaitStatus::Exited(_, 1) if !may_enter(brief) => {
                     return Err(io::Error::other(format!("sudo does not let you become {agent}")));
                 }
                 WaitStatus::Exited(_, code) => return Ok(u8::try_from(code).unwrap_or(125)),
@@ -63,16 +77,16 @@ pub fn run(agent: &AccountName, arguments: Vec<OsString>, meanwhile: impl FnOnce
             }
         } else if info.ssi_code <= 0 {
             // Sent by a process; the terminal's own come from the kernel, and sudo has them too.
-            pass_on(agent, child.as_raw(), number);
+            pass_on(brief, child.as_raw(), number);
         }
     }
 }
 
 /// Whether sudo lets the caller in. It ends with 1 where it does not, as many commands do; only then is it asked.
-fn may_enter(agent: &AccountName) -> bool {
-    let Some(sudo) = Program::Sudo.path() else { return false };
+fn may_enter(brief: &Brief) -> bool {
+    let (Some(sudo), Ok(way_in)) = (Program::Sudo.path(), way_in(brief)) else { return false };
     let mut ask = Command::new(sudo);
-    ask.args(["-n", "-l", "-u", agent.as_str(), "--", places::PROGRAM, "enter", "--"]);
+    ask.arg("-l").args(way_in.get_args()).arg("--");
     ask.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     // What can't be asked is not taken for a refusal: the command's own status stands.
     ask.status().map_or(true, |status| status.success())
@@ -100,17 +114,17 @@ fn die_by(signal: Signal) -> io::Result<u8> {
 }
 
 /// Sends a signal to the command, as its own account. It may not have been started yet.
-fn pass_on(agent: &AccountName, sudo_pid: i32, signal: i32) {
+fn pass_on(brief: &Brief, sudo_pid: i32, signal: i32) {
     let end = Instant::now() + Duration::from_secs(2);
     let Some(agent_uid) =
-        crate::host::users::person(agent.as_str()).ok().flatten().map(|person| person.uid.0)
+        crate::host::users::person(brief.name.as_str()).ok().flatten().map(|person| person.uid.0)
     else {
         return;
     };
     while Instant::now() < end {
         if let Some(pid) = descendant(sudo_pid, agent_uid) {
             let arguments = [format!("--signal={signal}"), format!("--pid={pid}")];
-            let sent = sudo(agent.as_str()).and_then(|mut sudo| sudo.arg("enter").args(arguments).status());
+            let sent = way_in(brief).and_then(|mut way_in| way_in.args(arguments).status());
             if sent.is_ok_and(|status| status.success()) {
                 return;
             }

@@ -167,6 +167,8 @@ pub struct Desired {
     pub human: Owner,
     /// Shared directories.
     pub projects: Vec<SharedDir>,
+    /// How the agent sees the machine.
+    pub view: super::view::View,
     /// Parents of projects that need a traverse entry.
     pub traverse: Vec<AbsPath>,
     /// Network policy.

@@ -122,6 +122,8 @@ pub struct Facts {
     pub sudo_reads_drop_ins: bool,
     /// Programs that are needed and missing, with the package of Debian that has each.
     pub missing: Vec<(&'static str, &'static str)>,
+    /// Why the private view can't be had here; none where it can.
+    pub no_private_view: Option<String>,
     /// Fresh random text for an ownership marker.
     pub nonce: String,
     /// What presets and names stand for.

@@ -8,6 +8,7 @@ pub mod facts;
 mod names;
 mod net;
 mod path;
+pub mod view;
 
 pub use account::{AccountName, Gid, IdRange, NameError, Uid};
 pub use names::{EscapeError, Listed, PathBytes, harmless};

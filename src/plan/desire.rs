@@ -6,6 +6,7 @@ use crate::{
         AbsPath, AccountName, Gid, Uid,
         desired::{Access, Desired, Firewall, Inbound, Log, Owner, SharedDir},
         facts::{Facts, KnownAgent, marker},
+        view,
     },
     policy,
     presets::{ExpandError, Expansion, expand::grouped},
@@ -18,6 +19,9 @@ const METADATA: [&str; 4] =
 
 /// Ports for DNS gates: only root may listen there, so that no agent takes the place of its gate.
 const GATES: RangeInclusive<u16> = 600..=1023;
+
+/// Directories for temporary files, of which the private view has its own.
+const PRIVATE_PLACES: [&str; 2] = ["/tmp", "/var/tmp"];
 
 /// Names that directories of the state have.
 const RESERVED: [&str; 2] = ["machine", "root"];
@@ -84,6 +88,16 @@ pub enum DesireError {
         /// The entry and what is wrong with it.
         source: ExpandError,
     },
+    /// What was asked for by name needs a private view, which the kernel does not carry.
+    #[error("agent `{agent}`: `{asked}` can't be given here: {why}")]
+    NoPrivateView {
+        /// The agent.
+        agent: AccountName,
+        /// What was asked for.
+        asked: &'static str,
+        /// Why not.
+        why: String,
+    },
     /// The service that starts programs at set times names the agent among those whom it lets in.
     #[error("`{0}` lists `{1}`: take it out, then set up again")]
     AllowedElsewhere(AbsPath, AccountName),
@@ -125,6 +139,7 @@ pub fn desire(policy: &policy::Policy, name: &AccountName, facts: &Facts) -> Res
     }
     traverse.sort();
     traverse.dedup();
+    let view = view(name, agent, facts)?;
     let open = Expansion::of(&agent.network, name, &facts.catalog)
         .map_err(|source| DesireError::Network { agent: name.clone(), source })?;
     let ranges =
@@ -143,10 +158,49 @@ pub fn desire(policy: &policy::Policy, name: &AccountName, facts: &Facts) -> Res
         groups: agent.groups.clone(),
         human,
         projects,
+        view,
         traverse,
         firewall: Firewall { gate, generation, ..firewall },
         name: name.clone(),
     })
+}
+
+/// The view that the policy asks for, or else the best that the kernel carries. What only a private view can give is refused
+/// where it is asked for by name and can't be had.
+fn view(name: &AccountName, agent: &policy::Agent, facts: &Facts) -> Result<view::View, DesireError> {
+    let no = |asked, why: &str| DesireError::NoPrivateView { agent: name.clone(), asked, why: why.into() };
+    let asked_tmp = agent.confine.private_tmp == Some(true);
+    let why = match (agent.view, &facts.no_private_view) {
+        (Some(policy::View::Plain), _) if asked_tmp => {
+            return Err(no("confine.private-tmp: true", "it needs `view: private`"));
+        }
+        (Some(policy::View::Plain), _) => return Ok(view::View { version: 1, ..view::View::default() }),
+        (Some(policy::View::Private), Some(why)) => return Err(no("view: private", why)),
+        (None, Some(why)) if asked_tmp => return Err(no("confine.private-tmp: true", why)),
+        (None, Some(why)) => Some(why.clone()),
+        (_, None) => None,
+    };
+    if why.is_some() {
+        return Ok(view::View { version: 1, private: None, why });
+    }
+    let tmp = agent.confine.private_tmp != Some(false);
+    let seen = |project: &policy::Project| view::Seen {
+        path: project.path.clone(),
+        writable: project.access == policy::Access::ReadWrite,
+    };
+    let projects: Vec<_> = agent.projects.iter().map(seen).collect();
+    for project in &projects {
+        let hidden = PRIVATE_PLACES.iter().find(|place| project.path.is_within(&AbsPath::fixed(place)));
+        if let Some(place) = hidden.filter(|_| tmp) {
+            let why = format!(
+                "each account has a {place} of its own in the private view; move it, or write \
+                 `private-tmp: false` under `confine`"
+            );
+            return Err(DesireError::Project { path: project.path.clone(), why });
+        }
+    }
+    let private = view::Private { groups: agent.groups.clone(), tmp, projects };
+    Ok(view::View { version: 1, private: Some(private), why: None })
 }
 
 fn owner(human: &str, agent: &AccountName, facts: &Facts) -> Result<Owner, DesireError> {

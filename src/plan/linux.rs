@@ -13,7 +13,7 @@ use crate::{
     share,
     step::{
         Account, After, AnyStep, Content, Directory, File, FilterTable, Group, Home, Layer, Line, List,
-        Netfilter, NftTable, Service, ShareAcl, Sockets, Traverse,
+        Netfilter, NftTable, PrivateTmp, Service, ShareAcl, Sockets, Traverse,
     },
 };
 
@@ -68,6 +68,7 @@ pub fn agent(desired: &Desired, facts: &Facts) -> Result<Plan, DesireError> {
     steps.extend(network(desired, facts));
     steps.extend(super::cache::agent(&desired.name, facts));
     steps.extend(sharing(desired));
+    steps.extend(view(desired));
     steps.push(in_force(desired).into());
     steps.push(sudo(desired).into());
     Ok(Plan { scope: Scope::Agent(desired.name.clone()), steps })
@@ -187,6 +188,31 @@ fn sharing(desired: &Desired) -> Vec<AnyStep> {
     traverse.chain(trees).collect()
 }
 
+/// How the agent sees the machine, and its own place for temporary files.
+fn view(desired: &Desired) -> Vec<AnyStep> {
+    let private = desired.view.private.as_ref();
+    let tmp = private.is_some_and(|private| private.tmp).then(|| {
+        AnyStep::from(PrivateTmp { path: places::private_tmp(&desired.name), account: desired.name.clone() })
+    });
+    let settled = File {
+        path: places::view(&desired.name),
+        content: Content::Text(desired.view.keep()),
+        mode: 0o644,
+        validator: Validator::Nobody,
+        after: After::Nothing,
+        replaces: false,
+        layer: Layer::Launch,
+        title: match (private, &desired.view.why) {
+            (Some(_), _) => {
+                "private view: other homes and processes, /tmp and /dev/shm are out of sight".into()
+            }
+            (None, Some(why)) => format!("plain view, for {why}"),
+            (None, None) => "plain view, as the policy says".into(),
+        },
+    };
+    tmp.into_iter().chain([settled.into()]).collect()
+}
+
 /// The policy as it is put in force, after all that it asks for: `enter` refuses once the policy says something else.
 fn in_force(desired: &Desired) -> File {
     File {
@@ -206,7 +232,12 @@ fn sudo(desired: &Desired) -> File {
     File {
         title: format!("sudo: {} becomes {} without a password ({path})", desired.human.name, desired.name),
         path,
-        content: Content::Text(sudoers::render(&desired.human.name, &desired.name, places::PROGRAM)),
+        content: Content::Text(sudoers::render(
+            &desired.human.name,
+            &desired.name,
+            places::PROGRAM,
+            desired.view.private.is_some(),
+        )),
         mode: 0o440,
         validator: Validator::Visudo,
         after: After::EndSessions(desired.uid),

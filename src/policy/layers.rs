@@ -4,7 +4,7 @@
 //! is not there. The issue that builds a layer removes its line here and turns its default on in the types.
 
 use super::{
-    Agent, Git, Policy, Sharing, View,
+    Agent, Git, Policy, Sharing,
     yaml::{Kind, Node},
 };
 use crate::model::AccountName;
@@ -69,9 +69,6 @@ fn asked(agent: &Agent) -> Vec<Asked> {
     if agent.sharing == Sharing::Mount {
         ask("sharing", "mount".into(), "write `sharing: acl`");
     }
-    if agent.view == Some(View::Private) {
-        ask("view", "private".into(), "write `view: plain`, or leave `view` out");
-    }
     for (i, project) in agent.projects.iter().enumerate() {
         if project.git == Some(Git::Guard) {
             ask(&format!("projects[{i}].git"), "guard".into(), "write `git: open`, or leave `git` out");
@@ -88,9 +85,6 @@ fn asked(agent: &Agent) -> Vec<Asked> {
         if let Some(value) = value {
             ask(&format!("limits.{key}"), value, "leave it out");
         }
-    }
-    if agent.confine.private_tmp == Some(true) {
-        ask("confine.private-tmp", "true".into(), "write `false`, or leave it out");
     }
     found
 }

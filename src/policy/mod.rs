@@ -83,7 +83,7 @@ pub struct Agent {
     pub groups: Vec<String>,
     /// How projects are shared.
     pub sharing: Sharing,
-    /// How much of the machine it sees; see [`Agent::view`].
+    /// How much of the machine it sees; `None` is private where the kernel carries that, else plain.
     pub view: Option<View>,
     /// The directories that human and agent both work in, in the file's order.
     pub projects: Vec<Project>,
@@ -115,11 +115,6 @@ impl Agent {
             limits: Limits::default(),
             confine: Confine::default(),
         }
-    }
-
-    /// The view in effect.
-    pub fn view(&self) -> View {
-        self.view.unwrap_or_default()
     }
 }
 
@@ -169,12 +164,12 @@ choice! {
     }
 }
 choice! {
-    /// How much of the machine the agent sees. The default is what is built today.
+    /// How much of the machine the agent sees.
     View {
         /// A mount namespace of its own.
+        #[default]
         Private = "private",
         /// The machine as every account sees it.
-        #[default]
         Plain = "plain",
     }
 }

@@ -30,7 +30,8 @@ pub enum After {
     ReloadSshd,
     /// The guard starts again, where it runs: it goes on with the program that it was started from.
     RestartGuard,
-    /// Once it has gone, nobody can start a session any more: those that run are ended.
+    /// It is the way in. Once it has gone, nobody can start a session any more; once it is another one, those that came in
+    /// the old way may see more than they should. Those that run are ended.
     EndSessions(Uid),
 }
 
@@ -68,8 +69,8 @@ impl File {
             After::ReloadUnits => machine.run(&Command::new(Program::Systemctl, ["daemon-reload"])),
             After::ReloadSshd => reload_sshd(machine),
             After::RestartGuard if !gone => restart_guard(machine),
-            After::EndSessions(uid) if gone => machine.end_processes(uid, &[]).map(drop),
-            After::Nothing | After::EndSessions(_) | After::RestartGuard => Ok(()),
+            After::EndSessions(uid) => machine.end_processes(uid, &[]).map(drop),
+            After::Nothing | After::RestartGuard => Ok(()),
         }
     }
 }
@@ -114,14 +115,17 @@ impl Step for File {
             After::RestartGuard => {
                 change.push(format!("systemctl restart {}, where it runs", systemd::GUARD_NAME));
             }
-            After::Nothing | After::EndSessions(_) => {}
+            After::EndSessions(uid) => {
+                change.push(format!("kill the processes of uid {uid}, if there are any"));
+            }
+            After::Nothing => {}
         }
         let why = match self.layer {
             Layer::Program => "root-owned, so that neither you nor the agent can change what root runs",
             Layer::Account => "no way into the account but agentuser's own",
             Layer::Network => "the rules are in force before the network is up",
             Layer::Launch if self.after == After::Nothing => {
-                "nothing starts under a policy that was only edited"
+                "nothing starts under a policy or a view that was only edited"
             }
             Layer::Launch => "you become the agent without a password, and nobody becomes you",
             Layer::Sharing => "",

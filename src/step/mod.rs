@@ -13,6 +13,7 @@ mod line;
 mod list;
 mod netfilter;
 mod nft_table;
+mod private_tmp;
 mod service;
 mod share_acl;
 mod sockets;
@@ -27,6 +28,7 @@ pub use line::Line;
 pub use list::List;
 pub use netfilter::Netfilter;
 pub use nft_table::NftTable;
+pub use private_tmp::PrivateTmp;
 pub use service::Service;
 pub use share_acl::{ShareAcl, Traverse};
 pub use sockets::Sockets;
@@ -192,6 +194,7 @@ any_step!(
     List,
     Netfilter,
     NftTable,
+    PrivateTmp,
     Service,
     ShareAcl,
     Sockets,

@@ -392,6 +392,13 @@ impl Act for Fake {
         Ok(vec![])
     }
 
+    fn remove_tree(&mut self, path: &AbsPath) -> Result<(), HostError> {
+        self.change(|disk| {
+            disk.dirs.retain(|dir, _| dir != path.as_str() && !dir.starts_with(&format!("{path}/")));
+            Ok(())
+        })
+    }
+
     fn close_socket(&mut self, _: &AbsPath, uid: Uid) -> Result<(), HostError> {
         self.change(|disk| {
             disk.closed_to.insert(uid.0);

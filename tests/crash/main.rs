@@ -215,7 +215,7 @@ fn setup_and_teardown_without_a_crash() {
         })
         .filter(|line| line.contains("\"kind\""))
         .collect();
-    assert_eq!(kinds.len(), 14, "every kind of step takes part: {kinds:?}");
+    assert_eq!(kinds.len(), 15, "every kind of step takes part: {kinds:?}");
     let after = fake.changes;
     assert!(set_up(&mut fake, &["bot", "two"]));
     assert_eq!(fake.changes, after, "a second setup changes nothing");

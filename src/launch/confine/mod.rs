@@ -20,7 +20,7 @@ pub use kernel::{Carried, Kernel};
 
 use crate::{
     model::AbsPath,
-    policy::{Agent, Line, View},
+    policy::{Agent, Line},
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, io};
@@ -56,14 +56,13 @@ pub enum ConfineError {
 }
 
 impl Orders {
-    /// What the policy says of an agent with this home. `mounts` says that projects are id-mapped mounts, through which a
+    /// What the policy says of an agent with this home, in the private view or the plain one. `mounts` says that projects are id-mapped mounts, through which a
     /// set-user-id bit would reach the disk as the human's.
-    pub fn of(agent: &Agent, home: &AbsPath, mounts: bool) -> Self {
+    pub fn of(agent: &Agent, home: &AbsPath, private: bool, mounts: bool) -> Self {
         let confine = &agent.confine;
         // In the private view what is not to be reached is not there. Landlock would add cost, and take mount(2) from the
         // sandboxes that agents bring along.
-        let needless =
-            |line| line == Line::Landlock && agent.view() == View::Private && !confine.demands(line);
+        let needless = |line| line == Line::Landlock && private && !confine.demands(line);
         let wanted = Line::ALL.into_iter().filter(|line| confine.wants(*line) && !needless(*line));
         let lines: BTreeMap<_, _> = wanted.map(|line| (line, confine.demands(line))).collect();
         Self {

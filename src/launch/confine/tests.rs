@@ -1,5 +1,5 @@
 use super::*;
-use crate::policy::Confine;
+use crate::policy::{Confine, View};
 use std::collections::BTreeSet;
 
 /// What a filter answers to a call: a small machine for the instructions that the compiler makes (bpf(4)).
@@ -204,7 +204,7 @@ fn orders(yaml: &str) -> Orders {
     let text = format!("version: 1\nagents:\n  bot:\n    human: ann\n{yaml}");
     let policy = crate::policy::parse(&text, "p").unwrap();
     let agent = policy.agents.values().next().unwrap();
-    Orders::of(agent, &"/home/bot".parse().unwrap(), false)
+    Orders::of(agent, &"/home/bot".parse().unwrap(), agent.view == Some(View::Private), false)
 }
 
 #[test]

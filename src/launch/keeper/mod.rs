@@ -112,8 +112,8 @@ pub fn humans() -> io::Result<()> {
         for (_, brief) in
             agents.iter().filter(|(uid, brief)| without_keeper.contains(uid) && !brief.kept.is_empty())
         {
-            let _ = relay::sudo(brief.name.as_str())
-                .and_then(|mut sudo| sudo.args(["enter", "--start-keeper"]).stdin(Stdio::null()).status());
+            let _ = relay::way_in(brief)
+                .and_then(|mut way_in| way_in.arg("--start-keeper").stdin(Stdio::null()).status());
         }
     })
 }

@@ -36,6 +36,29 @@ const HUMANS: [&str; 2] = ["t_pv_ann", "t_pv_bob"];
 /// Files of others that agents are added to; put back if a test failed before the program did so.
 const LISTS: [&str; 4] = ["/etc/cron.deny", "/etc/at.deny", "/etc/subuid", "/etc/subgid"];
 
+/// How much of the machine the agent sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum View {
+    Private,
+    Plain,
+}
+
+impl View {
+    pub(crate) const BOTH: [Self; 2] = [Self::Private, Self::Plain];
+
+    fn word(self) -> &'static str {
+        if self == Self::Private { "private" } else { "plain" }
+    }
+
+    /// The command line by which `run` goes in, up to the arguments of `enter`.
+    pub(crate) fn way_in(self) -> Vec<&'static str> {
+        match self {
+            Self::Private => vec!["sudo", "-n", PROGRAM, "helper", "session", AGENT, "--"],
+            Self::Plain => vec!["sudo", "-n", "-u", AGENT, PROGRAM, "enter"],
+        }
+    }
+}
+
 /// Held as long as it lives; the file is as long-lived as the machine.
 struct Lock(#[expect(dead_code, reason = "holds the lock")] OwnedFd);
 
@@ -111,6 +134,26 @@ impl Machine {
         let machine = Self::take()?;
         machine.set_up_agent(0, AGENT);
         Some(machine)
+    }
+
+    /// The same with a view that the policy names.
+    pub(crate) fn set_up_with(view: View) -> Option<Self> {
+        let machine = Self::take()?;
+        machine.set_up_policy(&format!("    view: {}\n", view.word()));
+        Some(machine)
+    }
+
+    /// Sets up the agent from a policy with the first human's project and these lines of the agent's own.
+    #[track_caller]
+    pub(crate) fn set_up_policy(&self, lines: &str) {
+        let human = self.human();
+        let text = format!(
+            "version: 1\nagents:\n  {AGENT}:\n    human: {}\n    projects:\n      - path: {}\n{lines}",
+            human.name,
+            human.project().display()
+        );
+        let file = human.write("policy.yaml", &text);
+        self.agentuser(&["setup", "--yes", "--policy", file.to_str().expect("text")]).ok();
     }
 
     /// Sets up an agent for a human, with the human's project.

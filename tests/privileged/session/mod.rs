@@ -4,6 +4,7 @@
 
 mod arguments;
 mod ends;
+mod plain;
 mod refusals;
 mod sealed;
 mod secrets;

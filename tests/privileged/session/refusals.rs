@@ -1,7 +1,7 @@
 //! What `run` refuses, each with the same launch accepted once the reason is gone.
 
 use super::Way;
-use crate::common::{Machine, Outcome, PROGRAM, finish};
+use crate::common::{Machine, Outcome, PROGRAM, View, finish};
 use std::{
     fs::{self, File},
     net::{TcpListener, TcpStream},
@@ -114,8 +114,8 @@ impl Drop for Changed<'_> {
 fn a_program_or_policy_that_others_can_write() {
     let Some(machine) = Machine::set_up() else { return };
     let by_hand = || {
-        let agent = crate::common::AGENT;
-        machine.human().run(&["sudo", "-n", "-u", agent, PROGRAM, "enter", "--directory=", "--", "true"])
+        let argv = [&View::Private.way_in()[..], &["--directory=", "--", "true"]].concat();
+        machine.human().run(&argv)
     };
     let places = ["/etc/agentuser/policy.yaml", "/etc/agentuser", PROGRAM, "/usr/local/bin"].map(Path::new);
     for path in places {
