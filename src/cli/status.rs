@@ -88,6 +88,8 @@ struct AgentStatus {
     in_force: bool,
     steps: Vec<Line>,
     confinement: Confinement,
+    /// What its sessions may use, in words.
+    limits: Vec<String>,
 }
 
 /// The whole answer.
@@ -101,10 +103,8 @@ struct Status {
 }
 
 /// Layers that no release has yet; their defaults are off.
-pub(crate) const NOT_BUILT: [&str; 2] = [
-    "git: open (the agent can write .git/config and hooks; look at them before you run git)",
-    "limits: none",
-];
+pub(crate) const NOT_BUILT: [&str; 1] =
+    ["git: open (the agent can write .git/config and hooks; look at them before you run git)"];
 
 /// What a person should know of the guard. Whether it should run is a step of its own where a service manager sees to it.
 fn guard_notice(situation: &Situation) -> Option<String> {
@@ -172,11 +172,19 @@ fn names(situation: &Situation, global: &Global) -> Result<Vec<AccountName>, Fai
 fn look_at(name: &AccountName, situation: &Situation, machine: &System) -> Result<AgentStatus, Failure> {
     let human = situation.policy.agents[name].human.as_str().to_owned();
     let confinement = Confinement::of(name, &situation.policy.agents[name], machine);
+    let limits = situation.policy.agents[name].limits.in_words();
     let plan = match situation.agent_plan(name) {
         Ok(plan) => plan,
         Err(failure) => {
             let steps = vec![Line::unmet(name, &failure)];
-            return Ok(AgentStatus { agent: name.clone(), human, in_force: false, steps, confinement });
+            return Ok(AgentStatus {
+                agent: name.clone(),
+                human,
+                in_force: false,
+                steps,
+                confinement,
+                limits,
+            });
         }
     };
     let plans = [situation.machine_plan(), plan];
@@ -200,7 +208,7 @@ fn look_at(name: &AccountName, situation: &Situation, machine: &System) -> Resul
     }
     steps.sort_by_key(|line| line.layer);
     let in_force = steps.iter().all(|line| line.state == State::InForce) && confinement.starts();
-    Ok(AgentStatus { agent: name.clone(), human, in_force, steps, confinement })
+    Ok(AgentStatus { agent: name.clone(), human, in_force, steps, confinement, limits })
 }
 
 fn unknown_unless_shared(report: &StepReport, why: &str) -> Line {
@@ -242,6 +250,9 @@ fn show(status: &Status) {
             said = &line.differences;
         }
         confinement::show(&agent.confinement);
+        if !agent.limits.is_empty() {
+            printer::marked(Mark::Good, &format!("limits: {}", agent.limits.join(", ")));
+        }
     }
     printer::heading("Not in force in this version");
     for layer in &status.not_built {

@@ -5,6 +5,8 @@
 mod bounded;
 #[cfg(target_os = "linux")]
 pub mod catalog;
+#[cfg(target_os = "linux")]
+pub mod cgroup;
 mod command;
 #[cfg(target_os = "linux")]
 pub mod dir;
@@ -334,6 +336,19 @@ pub mod places {
     /// One agent's part of the policy as it was put in force.
     pub fn in_force(agent: &AccountName) -> AbsPath {
         state(agent).join("policy.yaml")
+    }
+
+    /// Where control groups of version 2 are.
+    pub const CGROUPS: &str = "/sys/fs/cgroup";
+
+    /// The control group of all agents that have limits of memory or processors.
+    pub fn cgroup_of_all() -> AbsPath {
+        fixed(CGROUPS).join("agentuser")
+    }
+
+    /// The control group of one agent.
+    pub fn cgroup(agent: &AccountName) -> AbsPath {
+        cgroup_of_all().join(agent.as_str())
     }
 
     /// One agent's tokens.

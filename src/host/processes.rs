@@ -1,6 +1,6 @@
 //! Ending every process of an account: by the account itself, all at once, then by root, one by one.
 
-use super::{HostError, worker};
+use super::{HostError, cgroup, users, worker};
 use crate::model::{IdRange, Uid};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::{fs, time::Duration};
@@ -24,7 +24,10 @@ pub(super) fn end(uid: Uid, sub_uids: &[IdRange]) -> Result<usize, HostError> {
             return Ok(at_first);
         }
         if round % 10 == 0 {
-            // Best effort: those that it leaves are killed below, or counted at the end.
+            // Best effort: those that these leave are killed below, or counted at the end.
+            if let Some(agent) = users::name_of(uid.0).and_then(|name| name.parse().ok()) {
+                cgroup::kill(&agent);
+            }
             let _ = worker::kill_all(uid);
         }
         for pid in left {

@@ -3,7 +3,7 @@
 //!
 //! A brief is root's, and counts only as long as the policy file is, byte for byte, the one that it was made from.
 
-use super::{canary::Flight, confine::Orders, keeper};
+use super::{canary::Flight, confine::Orders, keeper, limits::Limits};
 use crate::{
     formats::digest::fnv1a,
     host::{places, trust},
@@ -43,6 +43,8 @@ pub struct Brief {
     pub kept: Vec<AbsPath>,
     /// What the command gives up.
     pub confine: Orders,
+    /// What its sessions may use.
+    pub limits: Limits,
     /// What root's half has to make; none with the plain view.
     pub private: Option<view::Private>,
 }
@@ -71,6 +73,7 @@ impl Brief {
                 view.private.is_some(),
                 agent.sharing == Sharing::Mount,
             ),
+            limits: Limits::from(&agent.limits),
             private: view.private,
         })
     }

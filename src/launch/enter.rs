@@ -102,6 +102,9 @@ pub enum EnterError {
     /// The agent's rights could not be given up as the policy says.
     #[error(transparent)]
     Confine(#[from] confine::ConfineError),
+    /// A limit of the policy could not be set.
+    #[error("a limit of the policy can't be set: {0}")]
+    Limits(#[source] io::Error),
     /// The keeper can't work.
     #[error("files can't be kept usable for both: {0}")]
     Keep(#[source] io::Error),
@@ -146,9 +149,11 @@ impl EnterError {
             Self::Confine(confine::ConfineError::NotCarried { line, .. }) => {
                 format!("leave `{}` out of `confine` in {}, then agentuser setup", line.key(), places::POLICY)
             }
-            Self::NoAgent(_) | Self::Directory { .. } | Self::Confine(_) | Self::Keep(_) => {
-                "agentuser status".into()
-            }
+            Self::NoAgent(_)
+            | Self::Directory { .. }
+            | Self::Confine(_)
+            | Self::Keep(_)
+            | Self::Limits(_) => "agentuser status".into(),
             Self::Secrets(_) => "agentuser secret list".into(),
             Self::NotShared(path) => format!("agentuser share {}", quoted(path)),
             Self::Brief(error) => error.hint(),
@@ -284,6 +289,7 @@ pub(super) fn become_command(request: Request, brief: &Brief) -> Result<Ended, E
     let program = command.get_program().to_owned();
     command.env_clear().envs(environment::build(brief, home.as_str(), secrets, request.variables));
     keeper::start_agents(brief, home.as_path());
+    brief.limits.lower().map_err(EnterError::Limits)?;
     confine::confine(&brief.confine)?;
     Err(EnterError::Exec { program, source: command.exec() })
 }

@@ -9,6 +9,7 @@ pub mod confine;
 pub mod enter;
 pub mod environment;
 pub mod keeper;
+mod limits;
 pub mod relay;
 pub mod secrets;
 pub mod view;

@@ -74,17 +74,5 @@ fn asked(agent: &Agent) -> Vec<Asked> {
             ask(&format!("projects[{i}].git"), "guard".into(), "write `git: open`, or leave `git` out");
         }
     }
-    let limits = &agent.limits;
-    let limits = [
-        ("memory", limits.memory.map(|memory| memory.to_string())),
-        ("cpus", limits.cpus.map(|count| count.to_string())),
-        ("processes", limits.processes.map(|count| count.to_string())),
-        ("open-files", limits.open_files.map(|count| count.to_string())),
-    ];
-    for (key, value) in limits {
-        if let Some(value) = value {
-            ask(&format!("limits.{key}"), value, "leave it out");
-        }
-    }
     found
 }

@@ -419,3 +419,14 @@ pub struct Limits {
     /// Open files a process.
     pub open_files: Option<u32>,
 }
+
+impl Limits {
+    /// Each limit in words.
+    pub fn in_words(&self) -> Vec<String> {
+        let memory = self.memory.map(|memory| format!("{memory} of memory"));
+        let cpus = self.cpus.map(|cpus| format!("{cpus} processors"));
+        let processes = self.processes.map(|count| format!("{count} processes"));
+        let files = self.open_files.map(|count| format!("{count} open files"));
+        [memory, cpus, processes, files].into_iter().flatten().collect()
+    }
+}

@@ -4,6 +4,7 @@
 
 mod arguments;
 mod ends;
+mod limits;
 mod plain;
 mod refusals;
 mod sealed;
