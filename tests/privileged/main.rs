@@ -15,3 +15,4 @@ mod keeper;
 mod lifecycle;
 mod policies;
 mod session;
+mod view;

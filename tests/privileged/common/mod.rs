@@ -8,6 +8,6 @@ mod terminal;
 
 pub(crate) use human::Human;
 pub(crate) use machine::{AGENT, Machine, PROGRAM, SECOND_AGENT, View};
-pub(crate) use outcome::{Outcome, finish, processes_of, system, until, wait};
+pub(crate) use outcome::{Outcome, attempt, finish, processes_of, system, until, wait};
 pub(crate) use snapshot::{Snapshot, times};
 pub(crate) use terminal::Terminal;
