@@ -14,7 +14,7 @@ fn put_in_force(machine: &Machine, confine: &str) {
     let human = machine.human();
     let confine = if confine.is_empty() { String::new() } else { format!("    confine: {confine}\n") };
     let text = format!(
-        "version: 1\nagents:\n  {AGENT}:\n    human: {}\n    projects:\n      - path: {}\n{confine}",
+        "version: 1\nagents:\n  {AGENT}:\n    human: {}\n    view: plain\n    projects:\n      - path: {}\n{confine}",
         human.name,
         human.project().display()
     );
