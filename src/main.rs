@@ -1,6 +1,11 @@
 //! The program: `enter`, `helper session` and all other commands part ways here, for the first two are on the path of every
 //! launch and must start at once.
 
+/// musl's own allocator asks the kernel for each larger block, which shows in a walk over a large tree.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 #[cfg(target_os = "linux")]
 fn main() -> std::process::ExitCode {
     let mut arguments: Vec<_> = std::env::args_os().collect();

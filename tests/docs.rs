@@ -41,6 +41,17 @@ fn every_bypass_has_its_row_and_its_test() {
     }
 }
 
+/// Each line of confinement has its row in docs/confinement.md, with the default that is in force.
+#[test]
+fn every_line_of_confinement_is_explained() {
+    let table = fs::read_to_string("docs/confinement.md").unwrap();
+    for line in agentuser::policy::Line::ALL {
+        let word = line.word(agentuser::policy::Confine::default().wants(line));
+        let row = format!("| `{}` | `{word}`", line.key());
+        assert!(table.contains(&row), "no row {row:?}");
+    }
+}
+
 /// Every direct dependency has its line in docs/dependencies.md.
 #[test]
 fn every_dependency_is_explained() {

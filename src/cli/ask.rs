@@ -1,7 +1,7 @@
 //! Questions. Without a terminal there are none: the failure names the flag that answers.
 
 use super::Failure;
-use dialoguer::{Confirm, Input, MultiSelect, Select, theme::ColorfulTheme};
+use dialoguer::{Confirm, Input, MultiSelect, Password, Select, theme::ColorfulTheme};
 use std::io::IsTerminal;
 
 /// Whether somebody is there to answer.
@@ -17,6 +17,11 @@ fn answered<T>(answer: dialoguer::Result<T>) -> Result<T, Failure> {
 pub(crate) fn text(question: &str, suggestion: &str) -> Result<String, Failure> {
     let theme = ColorfulTheme::default();
     answered(Input::with_theme(&theme).with_prompt(question).default(suggestion.to_owned()).interact_text())
+}
+
+/// A text that is not shown while it is typed.
+pub(crate) fn unseen(question: &str) -> Result<String, Failure> {
+    answered(Password::with_theme(&ColorfulTheme::default()).with_prompt(question).interact())
 }
 
 /// A text that may be empty.

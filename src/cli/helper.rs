@@ -1,6 +1,6 @@
 //! What sudoers lets the human call as root without a password, with fixed arguments, and what the service manager calls.
 
-use super::{Failure, guard, invoker, situation, situation::Situation, status};
+use super::{Failure, guard, invoker, secret, situation, situation::Situation, status, stop};
 use crate::{
     engine::{Receipt, Scope, ensure},
     host::{Act, FileState, Lock, Observe, System, Validator, places},
@@ -22,6 +22,16 @@ pub(crate) enum Command {
         /// The agent
         name: AccountName,
     },
+    /// Ends every process of an agent, and tells how many there were
+    Stop {
+        /// The agent
+        name: AccountName,
+    },
+    /// Keeps, lists or forgets tokens of an agent, as asked on standard input
+    Secret {
+        /// The agent
+        name: AccountName,
+    },
     /// Puts the saved rules of all agents in force
     Boot,
 }
@@ -33,6 +43,8 @@ pub(crate) fn helper(command: &Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Status { name } => tell(name),
         Command::Ensure { name } => load(std::slice::from_ref(name)),
+        Command::Stop { name } => stop::helper(name),
+        Command::Secret { name } => secret::helper(name),
         Command::Boot => load(&situation::agents_set_up(&System::new())?),
     }
 }

@@ -1,6 +1,7 @@
 //! The command line: what each command takes. What each does is in the file of its name.
 
 mod ask;
+mod confinement;
 mod failure;
 mod guard;
 mod helper;
@@ -8,11 +9,14 @@ mod invoker;
 mod net;
 mod net_log;
 mod printer;
+mod reset;
 mod run;
+mod secret;
 mod setup;
 mod share;
 mod situation;
 mod status;
+mod stop;
 mod teardown;
 
 pub use failure::Failure;
@@ -81,6 +85,13 @@ enum Command {
     /// What the agent reaches over the network, why, and changes of it
     #[command(subcommand)]
     Net(net::Command),
+    /// The agent's tokens: kept in a file of its own, never shown
+    #[command(subcommand)]
+    Secret(secret::Command),
+    /// End every process of the agent, at once
+    Stop,
+    /// Give the agent a fresh home; projects, policy and tokens stay
+    Reset(reset::Arguments),
     /// Undo everything, from the receipt
     Teardown(teardown::Arguments),
     /// Print completions for a shell
@@ -96,6 +107,9 @@ enum Command {
     /// The service that keeps the network policy in force
     #[command(hide = true)]
     Guard(guard::Arguments),
+    /// For agentuser itself to call, beside a session
+    #[command(hide = true)]
+    Keep,
     /// For agentuser itself to call
     #[command(hide = true)]
     Worker,
@@ -153,7 +167,14 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
             crate::host::errand::main().map_err(Failure::new)?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Keep => {
+            crate::launch::keeper::humans().map_err(Failure::new)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Connect(arguments) => net::connect(&arguments),
+        Command::Secret(command) => secret::secret(&global, &command),
+        Command::Stop => stop::stop(&global),
+        Command::Reset(arguments) => reset::reset(&global, &arguments),
         Command::Teardown(arguments) => teardown::teardown(&global, &arguments),
         Command::Completions { shell } => {
             let mut text = Vec::new();

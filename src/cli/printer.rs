@@ -115,7 +115,7 @@ impl Steps {
     }
 
     /// What shows the number of objects while a tree is walked.
-    pub(crate) fn counter(&self) -> impl FnMut(u64) + use<> {
+    pub(crate) fn counter(&self) -> impl Fn(u64) + use<> {
         let bar = self.bar.clone();
         move |objects| bar.set_position(objects)
     }

@@ -7,7 +7,7 @@ use crate::{
     launch::{
         brief::{self, Brief, Stamp, moment as moment_now},
         enter::{self as agents_half, Ended},
-        environment, relay, view,
+        environment, keeper, relay, view,
     },
     model::{AbsPath, AccountName},
     policy::{self, Agent},
@@ -101,7 +101,8 @@ fn launch(global: &Global, place: &Place, command: Vec<OsString>) -> Result<Exit
     arguments.push("--".into());
     arguments.extend(command);
     let began = SystemTime::now();
-    let code = relay::run(&brief, arguments).map_err(|error| Failure::new(error).hint("agentuser status"))?;
+    let code = relay::run(&brief, arguments, || keeper::start_humans(&brief))
+        .map_err(|error| Failure::new(error).hint("agentuser status"))?;
     if code != 0 && !global.quiet && std::io::stderr().is_terminal() {
         explain(&brief.name, began);
     }
@@ -224,7 +225,7 @@ fn put_in_force(brief: &Brief, stamped: bool) -> Result<(), Failure> {
 pub fn enter(arguments: Vec<OsString>) -> ExitCode {
     let error = match agents_half::parse(arguments).and_then(agents_half::enter) {
         Err(error) => error,
-        Ok(Ended::Signalled(code)) => return ExitCode::from(code),
+        Ok(Ended(code)) => return ExitCode::from(code),
     };
     refused(error.status(), error.hint(), error)
 }
@@ -233,7 +234,7 @@ pub fn enter(arguments: Vec<OsString>) -> ExitCode {
 pub fn session(arguments: Vec<OsString>) -> ExitCode {
     let error = match view::session(arguments) {
         Err(error) => error,
-        Ok(Ended::Signalled(code)) => return ExitCode::from(code),
+        Ok(Ended(code)) => return ExitCode::from(code),
     };
     refused(error.status(), error.hint(), error)
 }

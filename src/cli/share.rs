@@ -89,17 +89,18 @@ fn change(
         let differs = new != text;
         Ok((name, new, differs))
     };
-    let (name, text, differs) = edited()?;
-    // Judged as the human first, so that a refusal costs no password.
-    Situation::of(text, places::POLICY, &System::new())?.desired(&name)?;
     if !invoker::is_root() {
+        // Judged as the human first, so that a refusal costs no password.
+        let (name, text, _) = edited()?;
+        Situation::of(text, places::POLICY, &System::new())?.desired(&name)?;
         line.extend(["--agent".into(), name.as_str().into()]);
         line.extend(global.quiet.then(|| "--quiet".into()));
         return invoker::raise(&line, ask::possible());
     }
     let _lock = Lock::take(PATIENCE, || printer::say("waiting for another agentuser to end …"))?;
-    let (name, text, _) = edited()?;
+    let (name, text, differs) = edited()?;
     let situation = Situation::of(text, places::POLICY, &System::new())?;
+    situation.desired(&name)?;
     setup::apply(&situation, std::slice::from_ref(&name), links, global.quiet)?;
     if !global.quiet && !differs && links.is_none() {
         printer::data(&format!("The policy for {path} is as it was."));

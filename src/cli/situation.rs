@@ -3,7 +3,7 @@
 use super::{Failure, invoker};
 use crate::{
     engine::{Plan, Receipt, Scope, StepReport, report},
-    host::{Observe, System, gather, places},
+    host::{Observe, System, cgroup, gather, places},
     launch::view,
     model::{AbsPath, AccountName, desired::Desired, facts::Facts},
     plan,
@@ -31,6 +31,7 @@ impl Situation {
         refuse_unsupported(&policy, file)?;
         let mut facts = gather::facts(&policy, machine)?;
         facts.no_private_view = view::why_not();
+        facts.no_cgroup = cgroup::why_not();
         Ok(Self { text, policy, facts, told: vec![] })
     }
 

@@ -1,7 +1,9 @@
 //! Policy, receipt and system side by side.
 
 use super::{
-    Failure, Global, invoker,
+    Failure, Global,
+    confinement::{self, Confinement},
+    invoker,
     printer::{self, Mark},
     situation::{self, Situation},
 };
@@ -85,6 +87,9 @@ struct AgentStatus {
     human: String,
     in_force: bool,
     steps: Vec<Line>,
+    confinement: Confinement,
+    /// What its sessions may use, in words.
+    limits: Vec<String>,
 }
 
 /// The whole answer.
@@ -98,8 +103,8 @@ struct Status {
 }
 
 /// Layers that no release has yet; their defaults are off.
-pub(crate) const NOT_BUILT: [&str; 2] =
-    ["limits: none", "confine: nothing (no_new_privileges, Landlock, user namespaces)"];
+pub(crate) const NOT_BUILT: [&str; 1] =
+    ["sharing: mount (id-mapped binds; files of the agent's are its own on the disk)"];
 
 /// What a person should know of the guard. Whether it should run is a step of its own where a service manager sees to it.
 fn guard_notice(situation: &Situation) -> Option<String> {
@@ -166,11 +171,20 @@ fn names(situation: &Situation, global: &Global) -> Result<Vec<AccountName>, Fai
 
 fn look_at(name: &AccountName, situation: &Situation, machine: &System) -> Result<AgentStatus, Failure> {
     let human = situation.policy.agents[name].human.as_str().to_owned();
+    let confinement = Confinement::of(name, &situation.policy.agents[name], machine);
+    let limits = situation.policy.agents[name].limits.in_words();
     let plan = match situation.agent_plan(name) {
         Ok(plan) => plan,
         Err(failure) => {
             let steps = vec![Line::unmet(name, &failure)];
-            return Ok(AgentStatus { agent: name.clone(), human, in_force: false, steps });
+            return Ok(AgentStatus {
+                agent: name.clone(),
+                human,
+                in_force: false,
+                steps,
+                confinement,
+                limits,
+            });
         }
     };
     let plans = [situation.machine_plan(), plan];
@@ -193,8 +207,8 @@ fn look_at(name: &AccountName, situation: &Situation, machine: &System) -> Resul
         }
     }
     steps.sort_by_key(|line| line.layer);
-    let in_force = steps.iter().all(|line| line.state == State::InForce);
-    Ok(AgentStatus { agent: name.clone(), human, in_force, steps })
+    let in_force = steps.iter().all(|line| line.state == State::InForce) && confinement.starts();
+    Ok(AgentStatus { agent: name.clone(), human, in_force, steps, confinement, limits })
 }
 
 fn unknown_unless_shared(report: &StepReport, why: &str) -> Line {
@@ -234,6 +248,10 @@ fn show(status: &Status) {
             let again = line.state == State::Unknown && line.differences == said;
             show_line(line, !again);
             said = &line.differences;
+        }
+        confinement::show(&agent.confinement);
+        if !agent.limits.is_empty() {
+            printer::marked(Mark::Good, &format!("limits: {}", agent.limits.join(", ")));
         }
     }
     printer::heading("Not in force in this version");

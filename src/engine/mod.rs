@@ -3,12 +3,14 @@
 mod ensure;
 mod receipt;
 mod report;
+mod reset;
 mod setup;
 mod teardown;
 
 pub use ensure::ensure;
 pub use receipt::{Entry, Receipt, Scope, State};
 pub use report::{StepReport, report};
+pub use reset::reset;
 pub use setup::{SetupError, setup};
 pub use teardown::{TeardownError, teardown};
 

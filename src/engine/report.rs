@@ -5,6 +5,13 @@ use crate::{
     host::Observe,
     step::{AnyStep, Check, Description},
 };
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
+
+/// How many steps are looked at side by side.
+const AT_ONCE: usize = 4;
 
 /// One step, compared.
 #[derive(Clone, Debug)]
@@ -23,13 +30,15 @@ pub struct StepReport {
 ///
 /// What can't be read is unknown, never satisfied.
 pub fn report(plan: &Plan, receipt: &Receipt, machine: &dyn Observe) -> Vec<StepReport> {
+    let checks = checks(&plan.steps, receipt, machine);
     let mut reports: Vec<_> = plan
         .steps
         .iter()
-        .map(|step| StepReport {
+        .zip(checks)
+        .map(|(step, check)| StepReport {
             id: step.id(),
             description: step.describe(),
-            check: check(step, receipt, machine),
+            check,
             left_over: false,
         })
         .collect();
@@ -42,6 +51,29 @@ pub fn report(plan: &Plan, receipt: &Receipt, machine: &dyn Observe) -> Vec<Step
         }
     }
     reports
+}
+
+/// How the system compares with each of these steps. Most of the time goes to programs that are asked, so several are
+/// asked at once.
+pub(super) fn checks(steps: &[AnyStep], receipt: &Receipt, machine: &dyn Observe) -> Vec<Check> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut found = Vec::new();
+        while let Some((at, step)) = {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            steps.get(at).map(|step| (at, step))
+        } {
+            found.push((at, check(step, receipt, machine)));
+        }
+        found
+    };
+    let mut found: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
+        let joined = threads.into_iter().map(thread::ScopedJoinHandle::join);
+        joined.flat_map(|found| found.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    });
+    found.sort_unstable_by_key(|(at, _)| *at);
+    found.into_iter().map(|(_, check)| check).collect()
 }
 
 /// How the system compares with a step, in the light of its receipt.

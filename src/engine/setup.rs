@@ -1,6 +1,9 @@
 //! Puts a plan in force, with a receipt on the disk before each change.
 
-use super::{Entry, Plan, Progress, Receipt, State, report::check};
+use super::{
+    Entry, Plan, Progress, Receipt, State,
+    report::{check, checks},
+};
 use crate::{
     host::{Act, HostError},
     step::{AnyStep, Check, StepError},
@@ -49,10 +52,14 @@ pub fn setup(plan: &Plan, machine: &mut dyn Act, progress: &mut dyn Progress) ->
     let mut receipt = Receipt::load(&plan.scope, machine.observe()).map_err(SetupError::Receipt)?;
     let checks = refuse_what_is_foreign(plan, &receipt, machine)?;
     let mut changed = revert_left_overs(plan, &mut receipt, machine, progress)?;
+    // What was found at first holds until something is changed that others look at: a large tree is not walked twice.
+    let mut stale = changed > 0;
     for (step, first) in plan.steps.iter().zip(checks) {
-        // What was found at first holds until something is changed: a large tree is not walked twice.
-        let found = if changed == 0 { first } else { check(step, &receipt, machine.observe()) };
-        changed += usize::from(take(step, &found, plan, &mut receipt, machine, progress)?);
+        let found = if stale { check(step, &receipt, machine.observe()) } else { first };
+        if take(step, &found, plan, &mut receipt, machine, progress)? {
+            changed += 1;
+            stale |= !step.stands_alone();
+        }
     }
     Ok(changed)
 }
@@ -62,13 +69,13 @@ fn refuse_what_is_foreign(
     receipt: &Receipt,
     machine: &dyn Act,
 ) -> Result<Vec<Check>, SetupError> {
-    let mut checks = Vec::with_capacity(plan.steps.len());
-    for step in &plan.steps {
+    let checks = checks(&plan.steps, receipt, machine.observe());
+    for (step, found) in plan.steps.iter().zip(&checks) {
         let title = || step.describe().title;
-        match check(step, receipt, machine.observe()) {
+        match found.clone() {
             Check::Foreign(what) => return Err(SetupError::Foreign { title: title(), what }),
             Check::Unknown(why) => return Err(SetupError::Unknown { title: title(), why }),
-            found => checks.push(found),
+            _ => {}
         }
     }
     Ok(checks)

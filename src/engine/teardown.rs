@@ -3,6 +3,7 @@
 use super::{Progress, Receipt, Scope};
 use crate::{
     host::{Act, HostError, places},
+    model::AbsPath,
     step::{AnyStep, StepError},
 };
 
@@ -66,12 +67,15 @@ fn sweep(scope: &Scope, machine: &mut dyn Act) -> Result<(), HostError> {
     match scope {
         Scope::Agent(name) => {
             machine.remove(&places::stamp(name))?;
+            machine.remove(&places::secrets(name))?;
+            remove_group(&places::cgroup(name), machine)?;
             let logs = format!("{name}.jsonl");
             remove_from(places::LOGS, &|file| file.starts_with(&logs), machine)?;
             remove_from(places::RUNTIME, &|file| file == format!("{name}.answers.json"), machine)?;
         }
         Scope::Machine => {
             sweep_agents(machine)?;
+            remove_group(&places::cgroup_of_all(), machine)?;
             remove_from(places::RUNTIME, &|file| file.starts_with("guard"), machine)?;
         }
     }
@@ -82,6 +86,11 @@ fn sweep(scope: &Scope, machine: &mut dyn Act) -> Result<(), HostError> {
         }
     }
     Ok(())
+}
+
+/// Removes a control group, which a launch made. The kernel removes its files with it.
+fn remove_group(group: &AbsPath, machine: &mut dyn Act) -> Result<(), HostError> {
+    if machine.directory(group)?.is_some() { machine.remove_dir(group) } else { Ok(()) }
 }
 
 /// Removes files of one of our directories by name: what the guard wrote, which no step knows of.

@@ -5,7 +5,7 @@ use crate::model::AccountName;
 /// Where drop-ins live.
 pub const DIRECTORY: &str = "/etc/sudoers.d";
 
-/// The drop-in: the way in, and as root two argument lists without a wildcard. The way in is `enter` as the agent, or with
+/// The drop-in: the way in, and as root four argument lists without a wildcard. The way in is `enter` as the agent, or with
 /// the private view `helper session` as root, which makes the view and then becomes the agent: what follows the dashes is
 /// read by the agent alone.
 ///
@@ -21,7 +21,8 @@ pub fn render(human: &str, agent: &AccountName, program: &str, private: bool) ->
          Defaults>{agent} use_pty\n\
          Defaults!{program} use_pty\n\
          {enter}\
-         {human} ALL=(root) NOPASSWD: {program} helper status {agent}, {program} helper ensure {agent}{session}\n"
+         {human} ALL=(root) NOPASSWD: {program} helper status {agent}, {program} helper ensure {agent}, \
+         {program} helper stop {agent}, {program} helper secret {agent}{session}\n"
     )
 }
 

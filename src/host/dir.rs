@@ -229,8 +229,13 @@ impl Dir {
     }
 
     /// Calls `visit` with each entry but `.` and `..`, from the first on, and the type where the filesystem tells it.
-    pub fn each(&self, room: &mut Listing, mut visit: impl FnMut(&CStr, FileType)) -> Result<(), Errno> {
+    pub fn each(&self, room: &mut Listing, visit: impl FnMut(&CStr, FileType)) -> Result<(), Errno> {
         rustix::fs::seek(self, SeekFrom::Start(0))?;
+        self.each_once(room, visit)
+    }
+
+    /// The same for a directory that was just opened.
+    pub fn each_once(&self, room: &mut Listing, mut visit: impl FnMut(&CStr, FileType)) -> Result<(), Errno> {
         let mut entries = RawDir::new(self, room.as_mut_slice());
         while let Some(entry) = entries.next() {
             let entry = entry?;

@@ -1,6 +1,6 @@
 //! Files of the system, which only root writes: read without following links, replaced as a whole.
 
-use super::{Command, DirState, FileState, HostError, Program, Validator};
+use super::{Command, DirState, FileState, HostError, Installed, Program, Validator};
 use crate::model::{AbsPath, Gid, Uid};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, fchmod, fchown, fsync, open, rename, stat, statat};
 use std::{
@@ -28,6 +28,19 @@ pub(super) fn read(path: &AbsPath) -> Result<Option<FileState>, HostError> {
     let mut bytes = Vec::with_capacity(usize::try_from(is.st_size).unwrap_or_default());
     File::from(file).read_to_end(&mut bytes).map_err(error)?;
     Ok(Some(FileState { bytes, mode: is.st_mode & 0o7777, uid: Uid(is.st_uid), gid: Gid(is.st_gid) }))
+}
+
+/// The file behind `path` where the running program was started from it: an executable that runs can't be written to, so
+/// its content needs no look.
+pub(super) fn running_from(path: &AbsPath) -> Option<Installed> {
+    let is = statat(rustix::fs::CWD, path.as_str(), AtFlags::SYMLINK_NOFOLLOW).ok()?;
+    let running = stat("/proc/self/exe").ok()?;
+    ((is.st_dev, is.st_ino) == (running.st_dev, running.st_ino)).then_some(Installed {
+        same: true,
+        mode: is.st_mode & 0o7777,
+        uid: Uid(is.st_uid),
+        gid: Gid(is.st_gid),
+    })
 }
 
 /// Looks at a directory; `None` where there is nothing.

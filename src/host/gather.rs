@@ -99,6 +99,7 @@ fn known_names(machine: &dyn Observe, policy: &Policy) -> Result<Vec<AccountName
         machine
             .names(&super::places::fixed(super::places::STATE))?
             .iter()
+            .filter(|name| *name != super::places::machine_state().name())
             .filter_map(|name| name.parse().ok()),
     );
     names.sort();

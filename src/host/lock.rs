@@ -5,7 +5,14 @@ use rustix::{
     fs::{FlockOperation, Mode, OFlags, chmod, flock, fstat, mkdir, open, stat},
     io::Errno,
 };
-use std::{io, os::fd::OwnedFd};
+use std::{
+    io,
+    os::fd::OwnedFd,
+    time::{Duration, Instant},
+};
+
+/// A wait of which nobody needs to be told.
+const SHORT: Duration = Duration::from_millis(200);
 
 /// Held as long as it lives; the kernel lets go of it when the process dies.
 pub struct Lock(#[expect(dead_code, reason = "holds the lock")] OwnedFd);
@@ -22,10 +29,10 @@ pub enum LockError {
 }
 
 impl Lock {
-    /// Takes the lock, waiting at most `patience`; `waiting` is called once where it has to wait.
-    pub fn take(patience: std::time::Duration, waiting: impl FnOnce()) -> Result<Self, LockError> {
+    /// Takes the lock, waiting at most `patience`; `waiting` is called once where that takes a while.
+    pub fn take(patience: Duration, waiting: impl FnOnce()) -> Result<Self, LockError> {
         let mut waiting = Some(waiting);
-        let end = std::time::Instant::now() + patience;
+        let start = Instant::now();
         loop {
             let file = open_file()?;
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -35,13 +42,14 @@ impl Lock {
                 Err(errno) if io::Error::from(errno).kind() == io::ErrorKind::WouldBlock => {}
                 Err(errno) => return Err(error(errno).into()),
             }
-            if std::time::Instant::now() >= end {
+            if start.elapsed() >= patience {
                 return Err(LockError::Busy);
             }
-            if let Some(waiting) = waiting.take() {
+            // The guard's looks are short, and not worth a word.
+            if let Some(waiting) = waiting.take_if(|_| start.elapsed() > SHORT) {
                 waiting();
             }
-            std::thread::sleep(std::time::Duration::from_millis(50));
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 }

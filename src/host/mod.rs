@@ -5,6 +5,8 @@
 mod bounded;
 #[cfg(target_os = "linux")]
 pub mod catalog;
+#[cfg(target_os = "linux")]
+pub mod cgroup;
 mod command;
 #[cfg(target_os = "linux")]
 pub mod dir;
@@ -93,6 +95,19 @@ mod bytes_as_text {
 /// A directory as a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DirState {
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: Uid,
+    /// Group.
+    pub gid: Gid,
+}
+
+/// The installed program, compared with the one that is running now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Installed {
+    /// Whether it is the same build.
+    pub same: bool,
     /// Permission bits.
     pub mode: u32,
     /// Owner.
@@ -219,8 +234,8 @@ pub enum Seen {
     Gone,
 }
 
-/// What can be seen of the machine.
-pub trait Observe {
+/// What can be seen of the machine; several looks may be taken at once.
+pub trait Observe: Sync {
     /// A regular file, or `None` where there is nothing; anything else is an error. Links are not followed.
     fn file(&self, path: &AbsPath) -> Result<Option<FileState>, HostError>;
     /// A directory, or `None` where there is nothing; anything else is an error. Links are not followed.
@@ -229,6 +244,8 @@ pub trait Observe {
     fn names(&self, path: &AbsPath) -> Result<Vec<String>, HostError>;
     /// The program that is running now: what is installed.
     fn program(&self) -> Result<Vec<u8>, HostError>;
+    /// How a file compares with the program that is running now; `None` where there is nothing.
+    fn installed(&self, path: &AbsPath) -> Result<Option<Installed>, HostError>;
     /// An account by name.
     fn person(&self, name: &str) -> Result<Option<Person>, HostError>;
     /// A group by name.
@@ -279,8 +296,8 @@ pub trait Act: Observe {
     fn close_socket(&mut self, path: &AbsPath, uid: Uid) -> Result<(), HostError>;
     /// Takes that back.
     fn open_socket(&mut self, path: &AbsPath, uid: Uid) -> Result<(), HostError>;
-    /// Kills every process with one of these uids.
-    fn end_processes(&mut self, uid: Uid, sub_uids: &[IdRange]) -> Result<(), HostError>;
+    /// Kills every process with one of these uids, and answers how many there were.
+    fn end_processes(&mut self, uid: Uid, sub_uids: &[IdRange]) -> Result<usize, HostError>;
     /// Opens shared files to the agent, as their owner; what was there before goes into `record` first.
     fn open_to_agent(&mut self, shared: &Shared, record: &AbsPath) -> Result<Seen, HostError>;
     /// Takes the agent's access back, as their owner; files of the agent are handed over first.
@@ -319,6 +336,24 @@ pub mod places {
     /// One agent's part of the policy as it was put in force.
     pub fn in_force(agent: &AccountName) -> AbsPath {
         state(agent).join("policy.yaml")
+    }
+
+    /// Where control groups of version 2 are.
+    pub const CGROUPS: &str = "/sys/fs/cgroup";
+
+    /// The control group of all agents that have limits of memory or processors.
+    pub fn cgroup_of_all() -> AbsPath {
+        fixed(CGROUPS).join("agentuser")
+    }
+
+    /// The control group of one agent.
+    pub fn cgroup(agent: &AccountName) -> AbsPath {
+        cgroup_of_all().join(agent.as_str())
+    }
+
+    /// One agent's tokens.
+    pub fn secrets(agent: &AccountName) -> AbsPath {
+        state(agent).join("secrets.json")
     }
 
     /// How one agent sees the machine, as it was settled.

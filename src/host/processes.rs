@@ -1,6 +1,6 @@
 //! Ending every process of an account: by the account itself, all at once, then by root, one by one.
 
-use super::{HostError, worker};
+use super::{HostError, cgroup, users, worker};
 use crate::model::{IdRange, Uid};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::{fs, time::Duration};
@@ -8,8 +8,10 @@ use std::{fs, time::Duration};
 /// Kills every process whose real, effective, saved or filesystem uid is `uid` or lies in `sub_uids`.
 ///
 /// A child that has become the account signals all of its processes in one call (kill(2) with -1), which no fork bomb
-/// outruns; what is left, such as sub-uids, is killed through pidfds after a second look.
-pub(super) fn end(uid: Uid, sub_uids: &[IdRange]) -> Result<(), HostError> {
+/// outruns; what is left, such as sub-uids, is killed through pidfds after a second look. Answers how many there were at
+/// first.
+pub(super) fn end(uid: Uid, sub_uids: &[IdRange]) -> Result<usize, HostError> {
+    let mut first = None;
     let ours = |id: u32| id == uid.0 || sub_uids.iter().any(|range| range.contains(id));
     for round in 0..100 {
         let left: Vec<i32> = alive()
@@ -17,11 +19,15 @@ pub(super) fn end(uid: Uid, sub_uids: &[IdRange]) -> Result<(), HostError> {
             .filter(|(_, ids)| ids.iter().any(|id| ours(*id)))
             .map(|(pid, _)| pid)
             .collect();
+        let at_first = *first.get_or_insert(left.len());
         if left.is_empty() {
-            return Ok(());
+            return Ok(at_first);
         }
         if round % 10 == 0 {
-            // Best effort: those that it leaves are killed below, or counted at the end.
+            // Best effort: those that these leave are killed below, or counted at the end.
+            if let Some(agent) = users::name_of(uid.0).and_then(|name| name.parse().ok()) {
+                cgroup::kill(&agent);
+            }
             let _ = worker::kill_all(uid);
         }
         for pid in left {

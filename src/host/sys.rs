@@ -154,3 +154,23 @@ pub fn removexattrat(dir: std::os::fd::BorrowedFd<'_>, name: &CStr, attribute: &
     })
     .map(drop)
 }
+
+/// The version of the kernel's Landlock interface (`landlock_create_ruleset(2)`, `LANDLOCK_CREATE_RULESET_VERSION`); 0
+/// where it has none, or was started without it.
+pub fn landlock_version() -> u32 {
+    const LANDLOCK_CREATE_RULESET_VERSION: libc::c_long = 1;
+    let no_rules: *const libc::c_void = std::ptr::null();
+    // SAFETY: a null pointer with size 0 and this flag asks for the version alone; the kernel reads no memory of ours.
+    let answer = unsafe {
+        libc::syscall(libc::SYS_landlock_create_ruleset, no_rules, 0_usize, LANDLOCK_CREATE_RULESET_VERSION)
+    };
+    u32::try_from(answer).unwrap_or(0)
+}
+
+/// Has a command start in a session of its own (setsid(2)), without a controlling terminal.
+pub fn in_new_session(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt;
+    let new_session = || rustix::process::setsid().map(drop).map_err(io::Error::from);
+    // SAFETY: between fork and exec only async-signal-safe calls may be made; setsid(2) is one, and nothing is allocated.
+    unsafe { command.pre_exec(new_session) };
+}

@@ -1,8 +1,8 @@
 //! The real machine.
 
 use super::{
-    Act, Command, CommandError, DirState, FileState, HostError, Jump, Observe, Program, Query, Seen, Shared,
-    Validator,
+    Act, Command, CommandError, DirState, FileState, HostError, Installed, Jump, Observe, Program, Query,
+    Seen, Shared, Validator,
     dir::{self, Dir},
     files, homes, places, processes, sockets, users,
     worker::{self, Identity, Task},
@@ -18,7 +18,6 @@ use crate::{
 };
 use rustix::fs::{Mode, chmod, mkdir, rmdir};
 use std::{
-    cell::RefCell,
     fs,
     io::{BufRead, BufReader, Read, Seek, SeekFrom, Write},
     os::unix::fs::OpenOptionsExt,
@@ -27,12 +26,12 @@ use std::{
 };
 
 /// Called with the number of objects that a pass over a tree has seen.
-type Counter = Box<dyn FnMut(u64)>;
+type Counter = Box<dyn Fn(u64) + Send + Sync>;
 
 /// The real machine.
 #[derive(Default)]
 pub struct System {
-    progress: Option<RefCell<Counter>>,
+    progress: Option<Counter>,
 }
 
 impl System {
@@ -42,9 +41,8 @@ impl System {
     }
 
     /// Has `progress` called while trees are shared.
-    pub fn with_progress(progress: impl FnMut(u64) + 'static) -> Self {
-        let progress: Counter = Box::new(progress);
-        Self { progress: Some(RefCell::new(progress)) }
+    pub fn with_progress(progress: impl Fn(u64) + Send + Sync + 'static) -> Self {
+        Self { progress: Some(Box::new(progress)) }
     }
 
     /// A point at which a crash test may end the process: before each change to the machine.
@@ -95,7 +93,7 @@ impl System {
         let identity = self.identity(uid)?.ok_or_else(|| HostError::NeedsRoot("a receipt".into()))?;
         worker::run(&identity, task, record, &mut |objects| {
             if let Some(progress) = &self.progress {
-                (progress.borrow_mut())(objects);
+                progress(objects);
             }
             each();
         })
@@ -169,6 +167,16 @@ impl Observe for System {
 
     fn program(&self) -> Result<Vec<u8>, HostError> {
         fs::read("/proc/self/exe").map_err(|error| HostError::path("can't read", "/proc/self/exe", error))
+    }
+
+    fn installed(&self, path: &AbsPath) -> Result<Option<Installed>, HostError> {
+        // After setup the installed copy itself is what runs, all megabytes of it.
+        if let Some(itself) = files::running_from(path) {
+            return Ok(Some(itself));
+        }
+        let Some(file) = files::read(path)? else { return Ok(None) };
+        let same = file.bytes == self.program()?;
+        Ok(Some(Installed { same, mode: file.mode, uid: file.uid, gid: file.gid }))
     }
 
     fn person(&self, name: &str) -> Result<Option<Person>, HostError> {
@@ -312,7 +320,7 @@ impl Act for System {
         sockets::open_again(path, uid)
     }
 
-    fn end_processes(&mut self, uid: Uid, sub_uids: &[IdRange]) -> Result<(), HostError> {
+    fn end_processes(&mut self, uid: Uid, sub_uids: &[IdRange]) -> Result<usize, HostError> {
         Self::change();
         processes::end(uid, sub_uids)
     }
@@ -379,7 +387,7 @@ impl System {
         let mut ended: Option<Result<(), HostError>> = None;
         let mut in_time = || {
             if ended.is_none() && begin.elapsed() > PATIENCE {
-                ended = Some(processes::end(job.agent, &[]));
+                ended = Some(processes::end(job.agent, &[]).map(drop));
             }
         };
         let mut all = Report::default();

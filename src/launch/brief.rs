@@ -3,13 +3,13 @@
 //!
 //! A brief is root's, and counts only as long as the policy file is, byte for byte, the one that it was made from.
 
-use super::canary::Flight;
+use super::{canary::Flight, confine::Orders, keeper, limits::Limits};
 use crate::{
     formats::digest::fnv1a,
     host::{places, trust},
     model::{AbsPath, AccountName, Uid, view},
     plan,
-    policy::{Agent, Dns, EnvPattern, Log, Outbound, Policy},
+    policy::{Agent, Dns, EnvPattern, Log, Outbound, Policy, Sharing},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -39,6 +39,12 @@ pub struct Brief {
     pub guarded: bool,
     /// What proves that the firewall holds.
     pub flight: Flight,
+    /// Projects whose files a keeper keeps usable for both.
+    pub kept: Vec<AbsPath>,
+    /// What the command gives up.
+    pub confine: Orders,
+    /// What its sessions may use.
+    pub limits: Limits,
     /// What root's half has to make; none with the plain view.
     pub private: Option<view::Private>,
 }
@@ -60,6 +66,14 @@ impl Brief {
             outbound_allowed: agent.network.outbound == Outbound::Allow,
             guarded: agent.network.dns == Dns::Gate || agent.network.log != Log::None,
             flight: Flight::of(&plan::firewall(Uid(0), vec![], &agent.network)),
+            kept: keeper::kept(agent),
+            confine: Orders::of(
+                agent,
+                &plan::home(name),
+                view.private.is_some(),
+                agent.sharing == Sharing::Mount,
+            ),
+            limits: Limits::from(&agent.limits),
             private: view.private,
         })
     }

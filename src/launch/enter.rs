@@ -1,16 +1,18 @@
 //! The agent's half of a launch: what sudo starts as the agent, which becomes the command.
 //!
 //! The order matters. First everything that came along from the human is let go (keyring, descriptors), then the policy is
-//! read and proved to be in force, and only then is a directory entered and a command looked up. Nothing of the agent's own
-//! (its PATH, its files) plays a part before that (B07, B24, B29).
+//! read and proved to be in force, and only then is a directory entered and a command looked up. Confinement comes last, for
+//! it takes away what these steps need. Nothing of the agent's own (its PATH, its files) plays a part before that (B07, B24,
+//! B29).
 
 use super::{
     brief::{self, Brief, BriefError, Stamp},
-    canary, environment,
+    canary, confine, environment, keeper,
+    secrets::Secrets,
 };
 use crate::{
     formats::accounts,
-    host::{places, sys, trust, users},
+    host::{HostError, places, sys, trust, users},
     model::{AccountName, Uid},
     plan,
 };
@@ -18,6 +20,7 @@ use rustix::{
     fs::{FileType, Mode, fstat},
     io::Errno,
     net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, getsockname, socket_with},
+    process::{DumpableBehavior, set_dumpable_behavior},
 };
 use std::{
     ffi::{OsStr, OsString},
@@ -38,16 +41,24 @@ pub struct Request {
     pub variables: Vec<(String, String)>,
     /// The program and its arguments; none for a login shell.
     pub command: Vec<OsString>,
-    /// A signal to send to a process instead.
-    pub signal: Option<(i32, i32)>,
+    /// What to do instead of becoming a command.
+    pub instead: Option<Instead>,
 }
 
-/// How `enter` ends where it does not become a command.
+/// What else `enter` does, as the agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// A signal was to be sent: 0 where it was.
-    Signalled(u8),
+pub enum Instead {
+    /// Sends a signal to a process.
+    Signal(i32, i32),
+    /// Is the keeper.
+    Keep,
+    /// Starts the keeper, where none is at work.
+    StartKeeper,
 }
+
+/// The exit status of `enter` where it does not become a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended(pub u8);
 
 /// Why `enter` did not start the command.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +96,18 @@ pub enum EnterError {
     /// A service would resolve names for the agent, unseen by its rules.
     #[error("the agent can reach {0}, which asks other hosts for it")]
     NameService(&'static str),
+    /// The agent's tokens can't be read.
+    #[error("the tokens of the agent: {0}")]
+    Secrets(#[from] HostError),
+    /// The agent's rights could not be given up as the policy says.
+    #[error(transparent)]
+    Confine(#[from] confine::ConfineError),
+    /// A limit of the policy could not be set.
+    #[error("a limit of the policy can't be set: {0}")]
+    Limits(#[source] io::Error),
+    /// The keeper can't work.
+    #[error("files can't be kept usable for both: {0}")]
+    Keep(#[source] io::Error),
     /// The directory can't be entered.
     #[error("the agent can't enter `{}`: {source}", .directory.display())]
     Directory {
@@ -123,7 +146,15 @@ impl EnterError {
             Self::Read(_) | Self::SubUids(_) | Self::Firewall(_) | Self::NameService(_) => {
                 "agentuser status, then agentuser setup".into()
             }
-            Self::NoAgent(_) | Self::Directory { .. } => "agentuser status".into(),
+            Self::Confine(confine::ConfineError::NotCarried { line, .. }) => {
+                format!("leave `{}` out of `confine` in {}, then agentuser setup", line.key(), places::POLICY)
+            }
+            Self::NoAgent(_)
+            | Self::Directory { .. }
+            | Self::Confine(_)
+            | Self::Keep(_)
+            | Self::Limits(_) => "agentuser status".into(),
+            Self::Secrets(_) => "agentuser secret list".into(),
             Self::NotShared(path) => format!("agentuser share {}", quoted(path)),
             Self::Brief(error) => error.hint(),
             Self::Private(_) => "agentuser run, which goes the right way".into(),
@@ -139,8 +170,8 @@ pub fn quoted(path: &Path) -> String {
     if text.chars().all(plain) { text.into_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
-/// Reads the arguments of `enter`: `--directory=PATH --umask=OCTAL --env=NAME=VALUE... -- COMMAND...`, or
-/// `--signal=NUMBER --pid=NUMBER`.
+/// Reads the arguments of `enter`: `--directory=PATH --umask=OCTAL --env=NAME=VALUE... -- COMMAND...`, or one of
+/// `--signal=NUMBER --pid=NUMBER`, `--keep` and `--start-keeper`.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, EnterError> {
     use std::os::unix::ffi::{OsStrExt, OsStringExt};
     let mut request = Request { umask: 0o077, ..Request::default() };
@@ -154,7 +185,11 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, E
         } else if let Some(number) = number(&argument, "--signal=") {
             signal = Some(number);
         } else if let (Some(signal), Some(pid)) = (signal, number(&argument, "--pid=")) {
-            request.signal = Some((signal, pid));
+            request.instead = Some(Instead::Signal(signal, pid));
+        } else if bytes == b"--keep" {
+            request.instead = Some(Instead::Keep);
+        } else if bytes == b"--start-keeper" {
+            request.instead = Some(Instead::StartKeeper);
         } else if let Some(path) = bytes.strip_prefix(b"--directory=") {
             request.directory = PathBuf::from(OsString::from_vec(path.to_vec()));
         } else if let Some(umask) = argument.to_str().and_then(|text| text.strip_prefix("--umask=")) {
@@ -176,16 +211,19 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, E
 
 /// Becomes the command, or says why not. It is what sudo starts as the agent, with the plain view.
 pub fn enter(request: Request) -> Result<Ended, EnterError> {
-    if let Some(ended) = request.signalled() {
-        return Ok(ended);
+    match request.instead {
+        Some(Instead::Signal(signal, pid)) => return Ok(send(signal, pid)),
+        // Its standard input is the lock that it holds, and whoever started it has left all else behind.
+        Some(Instead::Keep) => {}
+        None | Some(Instead::StartKeeper) => leave_behind()?,
     }
-    leave_behind()?;
     let text = trusted_policy()?;
     let uid = rustix::process::getuid().as_raw();
     let account = users::name_of(uid).unwrap_or_else(|| uid.to_string());
     let name: AccountName = account.parse().map_err(|_| EnterError::NoAgent(account))?;
     let brief = read_brief(&text, &name)?;
-    if brief.private.is_some() {
+    // A keeper is started from inside a view, and does not leave it.
+    if brief.private.is_some() && request.instead != Some(Instead::Keep) {
         return Err(EnterError::Private(name));
     }
     become_command(request, &brief)
@@ -193,6 +231,9 @@ pub fn enter(request: Request) -> Result<Ended, EnterError> {
 
 /// Lets go of what came along from the human: keys, and all descriptors but 0 to 2.
 pub(super) fn leave_behind() -> Result<(), EnterError> {
+    // Other processes of the account don't get hold of this one before it is confined. The command can be looked into again.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(|errno| EnterError::LetGo("being traced", errno.into()))?;
     sys::join_new_session_keyring()
         .or_else(no_keyrings)
         .map_err(|error| EnterError::LetGo("the session keyring", error))?;
@@ -217,17 +258,24 @@ pub(super) fn read_brief(text: &str, name: &AccountName) -> Result<Brief, EnterE
 
 /// The last steps, as the agent: proof that the policy holds, then the directory and the command.
 pub(super) fn become_command(request: Request, brief: &Brief) -> Result<Ended, EnterError> {
-    if let Some(ended) = request.signalled() {
-        return Ok(ended);
+    let home = plan::home(&brief.name);
+    match request.instead {
+        None => {}
+        Some(Instead::Signal(signal, pid)) => return Ok(send(signal, pid)),
+        Some(Instead::StartKeeper) => {
+            keeper::start_agents(brief, home.as_path());
+            return Ok(Ended(0));
+        }
+        Some(Instead::Keep) => return keeper::agents(brief).map(|()| Ended(0)).map_err(EnterError::Keep),
     }
     refuse_sub_uids(&brief.name, Uid(rustix::process::getuid().as_raw()))?;
     canary::fly(&brief.flight)?;
     if !brief.outbound_allowed {
         refuse_name_services()?;
     }
-    let home = plan::home(&brief.name);
     enter_directory(&request.directory, brief, home.as_path())?;
     rustix::process::umask(Mode::from(request.umask));
+    let secrets = Secrets::read(&brief.name)?;
 
     let mut command = if let Some((program, arguments)) = request.command.split_first() {
         let mut command = Command::new(program);
@@ -239,7 +287,10 @@ pub(super) fn become_command(request: Request, brief: &Brief) -> Result<Ended, E
         command
     };
     let program = command.get_program().to_owned();
-    command.env_clear().envs(environment::build(brief, home.as_str(), request.variables));
+    command.env_clear().envs(environment::build(brief, home.as_str(), secrets, request.variables));
+    keeper::start_agents(brief, home.as_path());
+    brief.limits.lower().map_err(EnterError::Limits)?;
+    confine::confine(&brief.confine)?;
     Err(EnterError::Exec { program, source: command.exec() })
 }
 
@@ -302,15 +353,12 @@ fn enter_directory(directory: &Path, brief: &Brief, home: &Path) -> Result<(), E
     if shared || real.starts_with(home) { Ok(()) } else { Err(EnterError::NotShared(real)) }
 }
 
-impl Request {
-    /// Sends the signal, where one was asked for: to a process of the agent's own, for `run`, which may not do so itself.
-    fn signalled(&self) -> Option<Ended> {
-        use nix::{sys::signal, unistd::Pid};
-        let (number, pid) = self.signal?;
-        let sent = signal::Signal::try_from(number).ok().filter(|_| pid > 1);
-        let sent = sent.is_some_and(|signal| signal::kill(Pid::from_raw(pid), signal).is_ok());
-        Some(Ended::Signalled(u8::from(!sent)))
-    }
+/// Sends a signal to a process of the agent's own, for `run`, which may not do so itself.
+fn send(number: i32, pid: i32) -> Ended {
+    use nix::{sys::signal, unistd::Pid};
+    let signal = signal::Signal::try_from(number).ok().filter(|_| pid > 1);
+    let sent = signal.is_some_and(|signal| signal::kill(Pid::from_raw(pid), signal).is_ok());
+    Ended(u8::from(!sent))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The agent's environment: a few variables of its own, what the policy sets, and what it lets pass from the human.
 
-use super::brief::Brief;
+use super::{brief::Brief, secrets::Secrets};
 use crate::host::places;
 
 /// Variables that `enter` itself sets; the human's values never count.
@@ -17,11 +17,12 @@ pub fn passes(brief: &Brief, name: &str) -> bool {
     !OWN.contains(&name) && name != GIT && brief.pass.iter().any(|pattern| pattern.matches(name))
 }
 
-/// The whole environment of the command. `passed` is what came along as arguments; it is judged again here, for whoever
-/// calls `enter` by hand chooses its arguments.
+/// The whole environment of the command, with the agent's tokens. `passed` is what came along as arguments; it is judged
+/// again here, for whoever calls `enter` by hand chooses its arguments.
 pub fn build(
     brief: &Brief,
     home: &str,
+    secrets: Secrets,
     passed: impl IntoIterator<Item = (String, String)>,
 ) -> Vec<(String, String)> {
     let mut path = vec![format!("{home}/.local/bin")];
@@ -41,7 +42,7 @@ pub fn build(
     let set = brief.set.iter().map(|(name, value)| (name.clone(), value.clone()));
     let passed = passed.into_iter().filter(|(name, _)| passes(brief, name) && !brief.set.contains_key(name));
     let own = own.into_iter().map(|(name, value)| (name.to_owned(), value));
-    passed.chain(git).chain(set).chain(own).collect()
+    passed.chain(git).chain(set).chain(secrets.into_variables()).chain(own).collect()
 }
 
 #[cfg(test)]
@@ -60,13 +61,18 @@ mod tests {
         let brief = brief("    environment: { pass: [LANG, LC_*], set: { EDITOR: vi } }\n");
         let passed = ["LANG=C", "LC_TIME=C", "HOME=/root", "SECRET=x", "EDITOR=sh", "PATH=/evil"]
             .map(|pair| pair.split_once('=').map(|(n, v)| (n.to_owned(), v.to_owned())).unwrap());
-        let built = build(&brief, "/home/agent", passed);
+        let mut secrets = Secrets::default();
+        secrets.set("EDITOR", "ed".into()).unwrap();
+        secrets.set("GH_TOKEN", "t".into()).unwrap();
+        let built = build(&brief, "/home/agent", secrets, passed);
         let get =
             |name: &str| built.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str()).collect::<Vec<_>>();
         assert_eq!(get("LANG"), ["C"]);
         assert_eq!(get("LC_TIME"), ["C"]);
         assert_eq!(get("HOME"), ["/home/agent"]);
-        assert_eq!(get("EDITOR"), ["vi"]);
+        // The last one counts (environ(7)): the policy's, then the agent's tokens.
+        assert_eq!(get("EDITOR"), ["vi", "ed"]);
+        assert_eq!(get("GH_TOKEN"), ["t"]);
         assert_eq!(get("SECRET"), Vec::<&str>::new());
         assert!(get("PATH")[0].starts_with("/home/agent/.local/bin:/usr/local/bin"));
     }

@@ -5,7 +5,11 @@
 
 pub mod brief;
 pub mod canary;
+pub mod confine;
 pub mod enter;
 pub mod environment;
+pub mod keeper;
+mod limits;
 pub mod relay;
+pub mod secrets;
 pub mod view;

@@ -46,7 +46,8 @@ pub fn way_in(brief: &Brief) -> io::Result<Command> {
 }
 
 /// Runs `enter` with these arguments as the agent and ends as the command ended: with its status, or by its signal.
-pub fn run(brief: &Brief, arguments: Vec<OsString>) -> io::Result<u8> {
+/// `meanwhile` is done once sudo is on its way.
+pub fn run(brief: &Brief, arguments: Vec<OsString>, meanwhile: impl FnOnce()) -> io::Result<u8> {
     let agent = &brief.name;
     let mut command = way_in(brief)?;
     command.args(arguments);
@@ -57,6 +58,7 @@ pub fn run(brief: &Brief, arguments: Vec<OsString>) -> io::Result<u8> {
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&signals), Some(&mut before))?;
     let waiting = SignalFd::new(&signals)?;
     let child = nix::unistd::Pid::from_raw(i32::try_from(command.spawn()?.id()).unwrap_or_default());
+    meanwhile();
     loop {
         let Some(info) = waiting.read_signal()? else { continue };
         let number = i32::try_from(info.ssi_signo).unwrap_or_default();

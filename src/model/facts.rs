@@ -124,6 +124,8 @@ pub struct Facts {
     pub missing: Vec<(&'static str, &'static str)>,
     /// Why the private view can't be had here; none where it can.
     pub no_private_view: Option<String>,
+    /// Why memory and processors can't be limited here; none where they can.
+    pub no_cgroup: Option<String>,
     /// Fresh random text for an ownership marker.
     pub nonce: String,
     /// What presets and names stand for.

@@ -88,7 +88,7 @@ pub enum DesireError {
         /// The entry and what is wrong with it.
         source: ExpandError,
     },
-    /// What was asked for by name needs a private view, which the kernel does not carry.
+    /// What was asked for by name needs a private view or a control group, which the kernel does not carry.
     #[error("agent `{agent}`: `{asked}` can't be given here: {why}")]
     NoPrivateView {
         /// The agent.
@@ -147,6 +147,7 @@ pub fn desire(policy: &policy::Policy, name: &AccountName, facts: &Facts) -> Res
     let sub_uids = ranges.flatten().copied().collect();
     let firewall = firewall_of(uid, sub_uids, &agent.network, &open, facts);
     let gate = gate(policy, name, facts)?;
+    refuse_limits(name, &agent.limits, &view, facts)?;
     let generation = generation(&firewall, facts.agents.get(name));
     Ok(Desired {
         uid,
@@ -163,6 +164,26 @@ pub fn desire(policy: &policy::Policy, name: &AccountName, facts: &Facts) -> Res
         firewall: Firewall { gate, generation, ..firewall },
         name: name.clone(),
     })
+}
+
+/// Limits that root has to put in force need a control group, and root's half of a launch to join it.
+fn refuse_limits(
+    name: &AccountName,
+    limits: &policy::Limits,
+    view: &view::View,
+    facts: &Facts,
+) -> Result<(), DesireError> {
+    let asked = match (limits.memory, limits.cpus) {
+        (None, None) => return Ok(()),
+        (Some(_), _) => "limits.memory",
+        (None, Some(_)) => "limits.cpus",
+    };
+    let why = match (&view.private, &facts.no_cgroup) {
+        (Some(_), None) => return Ok(()),
+        (Some(_), Some(why)) => why.clone(),
+        (None, _) => "it needs `view: private`".into(),
+    };
+    Err(DesireError::NoPrivateView { agent: name.clone(), asked, why })
 }
 
 /// The view that the policy asks for, or else the best that the kernel carries. What only a private view can give is refused

@@ -116,7 +116,7 @@ impl Kind {
             }
             Self::Session => "leave it out: the agent gets no part of the human's session",
             Self::Secret => {
-                "leave it out: secrets live in the agent's own file, not in the policy, which all may read"
+                "leave it out: `agentuser secret set` keeps it in a file of the agent, where the policy can be read by all"
             }
             Self::Own if name == "PATH" => "leave it out, and list directories below `path`",
             Self::Own => "leave it out: the agent has its own home, shell and name",
@@ -218,10 +218,7 @@ fn judge(name: &str) -> Option<Kind> {
     if starts(&STEERS) || STEERS_EXACT.contains(&name.as_str()) {
         return Some(Kind::Steers);
     }
-    if SECRET_PARTS.iter().any(|part| name.contains(part))
-        || name.split('_').any(|word| SECRET_WORDS.contains(&word))
-        || name.ends_with("TOKEN")
-    {
+    if looks_secret(&name) {
         return Some(Kind::Secret);
     }
     if starts(&SESSION) {
@@ -259,6 +256,21 @@ pub(super) fn set_name(name: &str) -> Result<(), Refusal> {
         None => Ok(()),
         Some(kind) => Err(Refusal::new(format!("{} {}", quote(name), kind.why()), kind.mend(name))),
     }
+}
+
+/// Judges the name of a variable that a token of the agent's goes by. It is for the command alone, which starts after the
+/// confinement, so a name that looks like a secret may begin like any other: `CARGO_REGISTRY_TOKEN`.
+pub fn secret_name(name: &str) -> Result<(), Refusal> {
+    match set_name(name) {
+        Err(_) if is_name(name) && looks_secret(&name.to_ascii_uppercase()) => Ok(()),
+        judged => judged,
+    }
+}
+
+fn looks_secret(name: &str) -> bool {
+    SECRET_PARTS.iter().any(|part| name.contains(part))
+        || name.split('_').any(|word| SECRET_WORDS.contains(&word))
+        || name.ends_with("TOKEN")
 }
 
 /// Judges the value of a variable that the policy sets.
@@ -322,6 +334,14 @@ mod tests {
         for bad in steers.chain(others) {
             assert!(bad.parse::<EnvPattern>().is_err(), "{bad}");
             assert!(set_name(bad).is_err(), "{bad}");
+        }
+        for bad in ["LD_PRELOAD", "PATH", "HOME", "NODE_OPTIONS", "A B", ""] {
+            assert!(secret_name(bad).is_err(), "{bad}");
+        }
+        for good in
+            ["GH_TOKEN", "ANTHROPIC_API_KEY", "AWS_SECRET_ACCESS_KEY", "CARGO_REGISTRY_TOKEN", "DATABASE_URL"]
+        {
+            assert!(secret_name(good).is_ok(), "{good}");
         }
         for bad in ["*", "", "L*", "P*", "PYTH*", "LD_*", "S*", "*_X", "A*B", "A B", "1A", "A=b", "ä"] {
             assert!(bad.parse::<EnvPattern>().is_err(), "{bad}");

@@ -4,7 +4,7 @@
 //! is not there. The issue that builds a layer removes its line here and turns its default on in the types.
 
 use super::{
-    Agent, Policy, Sharing, UserNamespaces,
+    Agent, Policy, Sharing,
     yaml::{Kind, Node},
 };
 use crate::model::AccountName;
@@ -68,28 +68,6 @@ fn asked(agent: &Agent) -> Vec<Asked> {
     let mut ask = |key: &str, asked: String, mend| found.push((key.into(), asked, mend));
     if agent.sharing == Sharing::Mount {
         ask("sharing", "mount".into(), "write `sharing: acl`");
-    }
-    let limits = &agent.limits;
-    let limits = [
-        ("memory", limits.memory.map(|memory| memory.to_string())),
-        ("cpus", limits.cpus.map(|count| count.to_string())),
-        ("processes", limits.processes.map(|count| count.to_string())),
-        ("open-files", limits.open_files.map(|count| count.to_string())),
-    ];
-    for (key, value) in limits {
-        if let Some(value) = value {
-            ask(&format!("limits.{key}"), value, "leave it out");
-        }
-    }
-    let confine = &agent.confine;
-    let on = [("no-new-privileges", confine.no_new_privileges), ("landlock", confine.landlock)];
-    for (key, value) in on {
-        if value == Some(true) {
-            ask(&format!("confine.{key}"), "true".into(), "write `false`, or leave it out");
-        }
-    }
-    if confine.user_namespaces == Some(UserNamespaces::Deny) {
-        ask("confine.user-namespaces", "deny".into(), "write `allow`, or leave it out");
     }
     found
 }

@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod confine;
 pub mod edit;
 mod environment;
 mod error;
@@ -25,12 +26,14 @@ mod target;
 mod validate;
 mod yaml;
 
+pub use confine::{Confine, Line};
 pub use edit::{EditError, add_agent, add_project, remove_agent, remove_project};
-pub use environment::EnvPattern;
+pub use environment::{EnvPattern, secret_name};
 pub use error::{PolicyError, Problem, Refusal};
 pub use layers::{Unsupported, unsupported};
 pub use names::{DomainName, HumanName, MemorySize, PRESETS, PresetName, Region};
 pub use parse::parse;
+pub use paths::toolchain;
 pub use render::render;
 pub use target::within;
 pub use validate::warnings;
@@ -237,16 +240,15 @@ choice! {
     }
 }
 choice! {
-    /// User namespaces of the agent's own. The default is what is built today.
-    UserNamespaces {
+    /// What a line of confinement does with what it is about.
+    Permit {
         /// Refused.
-        Deny = "deny",
-        /// Left as the kernel has them.
         #[default]
+        Deny = "deny",
+        /// Left as the kernel has it.
         Allow = "allow",
     }
 }
-
 choice! {
     /// A part of GitHub that publishes ranges of its own, by the key in GitHub's meta document.
     GithubPart {
@@ -413,15 +415,13 @@ pub struct Limits {
     pub open_files: Option<u32>,
 }
 
-/// Confinement; `None` is what is built today, that is, none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Confine {
-    /// No setuid program gives anything.
-    pub no_new_privileges: Option<bool>,
-    /// File access narrowed by Landlock.
-    pub landlock: Option<bool>,
-    /// User namespaces of its own.
-    pub user_namespaces: Option<UserNamespaces>,
-    /// Temporary directories of its own; `None` is as the view is.
-    pub private_tmp: Option<bool>,
+impl Limits {
+    /// Each limit in words.
+    pub fn in_words(&self) -> Vec<String> {
+        let memory = self.memory.map(|memory| format!("{memory} of memory"));
+        let cpus = self.cpus.map(|cpus| format!("{cpus} processors"));
+        let processes = self.processes.map(|count| format!("{count} processes"));
+        let files = self.open_files.map(|count| format!("{count} open files"));
+        [memory, cpus, processes, files].into_iter().flatten().collect()
+    }
 }

@@ -3,8 +3,8 @@
 mod network;
 
 use super::{
-    Access, Agent, Confine, EnvPattern, Environment, Limits, MAX_BYTES, MemorySize, Policy, PolicyError,
-    Project, VERSION, environment,
+    Access, Agent, EnvPattern, Environment, Limits, MAX_BYTES, MemorySize, Policy, PolicyError, Project,
+    VERSION, confine, environment,
     error::{Place, Refusal, quote},
     groups, layers,
     names::HumanName,
@@ -33,7 +33,6 @@ const AGENT: &[&str] = &[
 const PROJECT: &[&str] = &["path", "access", "git"];
 const ENVIRONMENT: &[&str] = &["pass", "set"];
 const LIMITS: &[&str] = &["memory", "cpus", "processes", "open-files"];
-const CONFINE: &[&str] = &["no-new-privileges", "landlock", "user-namespaces", "private-tmp"];
 
 /// The shell where the policy names none.
 pub(super) fn default_shell() -> AbsPath {
@@ -140,7 +139,7 @@ impl<'t> Reader<'t> {
             environment: fields.get("environment").map(|node| self.environment(node)).unwrap_or_default(),
             path: fields.get("path").map(|node| self.path(node)).unwrap_or_default(),
             limits: fields.get("limits").map(|node| self.limits(node)).unwrap_or_default(),
-            confine: fields.get("confine").map(|node| self.confine(node)).unwrap_or_default(),
+            confine: fields.get("confine").map(|node| confine::read(self, node)).unwrap_or_default(),
         };
         Some(agent)
     }
@@ -244,19 +243,6 @@ impl<'t> Reader<'t> {
             cpus: fields.get("cpus").and_then(|node| self.count(node, "`cpus`", 4096)),
             processes: fields.get("processes").and_then(|node| self.count(node, "`processes`", 4_194_304)),
             open_files: fields.get("open-files").and_then(|node| self.count(node, "`open-files`", 1_048_576)),
-        }
-    }
-
-    fn confine(&mut self, node: &Node<'t>) -> Confine {
-        let Some(fields) = self.fields(node, "`confine`", CONFINE) else { return Confine::default() };
-        let mut boolean = |name: &str| fields.get(name).and_then(|node| self.boolean(node, &quote(name)));
-        Confine {
-            no_new_privileges: boolean("no-new-privileges"),
-            landlock: boolean("landlock"),
-            private_tmp: boolean("private-tmp"),
-            user_namespaces: fields
-                .get("user-namespaces")
-                .and_then(|node| self.choice(node, "`user-namespaces`")),
         }
     }
 }

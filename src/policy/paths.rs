@@ -219,6 +219,22 @@ pub(super) fn project(path: &AbsPath) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Judges what the agent is let read beside the usual places: anything but what holds everything.
+pub(super) fn readable(path: &AbsPath) -> Result<(), Refusal> {
+    let hint = "name the file or directory that is meant";
+    if path.as_str() == "/" || is_home(path) || is_one_of(path, &HOMES) {
+        let message = format!("{} holds too much to be opened as a whole", quote(path.as_str()));
+        return Err(Refusal::new(message, hint));
+    }
+    Ok(())
+}
+
+/// The directory of a toolchain whose `bin` is in `PATH`, where it is one that may be shown as a whole.
+pub fn toolchain(bin: &AbsPath) -> Option<AbsPath> {
+    let dir = bin.parent().filter(|_| bin.name() == "bin")?;
+    project(&dir).is_ok().then_some(dir)
+}
+
 fn is_home(path: &AbsPath) -> bool {
     let of_a_person = path.parent().is_some_and(|parent| is_one_of(&parent, &HOMES));
     is_one_of(path, &["/root"]) || of_a_person && !is_one_of(path, &ITSELF)
@@ -293,6 +309,17 @@ mod tests {
             good.iter().chain(&["/Users/alice/shop", "/var/www/shop", "/home/alice/.gitlab", "/etcetera"])
         {
             assert_eq!(project(&good.parse().unwrap()), Ok(()), "{good}");
+        }
+    }
+
+    #[test]
+    fn toolchains() {
+        let of = |bin: &str| toolchain(&bin.parse().unwrap()).map(|dir| dir.to_string());
+        assert_eq!(of("/home/alice/.nvm/v22/bin"), Some("/home/alice/.nvm/v22".into()));
+        for none in
+            ["/home/alice/bin", "/home/alice/.local/bin", "/home/alice/.cargo/bin", "/srv/bin", "/srv/tools"]
+        {
+            assert_eq!(of(none), None, "{none}");
         }
     }
 

@@ -49,7 +49,7 @@ const BELONGS: [(&str, &[&str]); 9] = [
     ("network.allow", &["preset", "github", "regions", "domain", "cidr", "loopback", "ports"]),
     ("environment", &["pass", "set"]),
     ("limits", &["memory", "cpus", "processes", "open-files"]),
-    ("confine", &["no-new-privileges", "landlock", "user-namespaces", "private-tmp"]),
+    ("confine", super::confine::KEYS),
     ("an agent", &["network", "environment", "path", "limits", "confine"]),
     ("the top of the file", &["version", "agents"]),
 ];

@@ -82,7 +82,7 @@ pub(super) fn agent_lines(name: &AccountName, agent: &Agent) -> Lines {
         lines.add_with(1, format!("path: {path}"), "before the standard directories");
     }
     limits(&mut lines, agent.limits);
-    confine(&mut lines, agent.confine);
+    confine(&mut lines, &agent.confine);
     lines
 }
 
@@ -273,15 +273,22 @@ fn limits(lines: &mut Lines, limits: Limits) {
     section(lines, "limits", given);
 }
 
-fn confine(lines: &mut Lines, confine: Confine) {
-    let word = |on: Option<bool>| on.map(|on| on.to_string());
-    let given = [
-        ("no-new-privileges", word(confine.no_new_privileges)),
-        ("landlock", word(confine.landlock)),
-        ("user-namespaces", confine.user_namespaces.map(|value| value.to_string())),
-        ("private-tmp", word(confine.private_tmp)),
-    ];
-    section(lines, "confine", given);
+fn confine(lines: &mut Lines, confine: &Confine) {
+    if *confine == Confine::default() {
+        return;
+    }
+    lines.add(1, "confine:");
+    for (line, closed) in &confine.lines {
+        lines.add(2, format!("{}: {}", line.key(), line.word(*closed)));
+    }
+    for (key, paths) in [("read", &confine.read), ("write", &confine.write)] {
+        if !paths.is_empty() {
+            lines.add(2, format!("{key}: {}", list(paths.iter().map(|path| scalar(path.as_str())))));
+        }
+    }
+    if let Some(on) = confine.private_tmp {
+        lines.add(2, format!("private-tmp: {on}"));
+    }
 }
 
 fn section<const N: usize>(lines: &mut Lines, name: &str, keys: [(&str, Option<String>); N]) {

@@ -171,7 +171,12 @@ impl Step for Account {
             machine.run(&self.add())?;
         }
         let Some(person) = machine.person(self.name.as_str())? else { return Ok(vec![]) };
-        for (_, mend) in self.faults(&person, machine.observe())? {
+        let faults = self.faults(&person, machine.observe())?;
+        if faults.iter().any(|(_, mend)| matches!(mend, Mend::Run(_))) {
+            // usermod(8) refuses while there are processes of the account, and these would go on with what they have.
+            machine.end_processes(self.uid, &[])?;
+        }
+        for (_, mend) in faults {
             match mend {
                 Mend::Run(command) => machine.run(&command)?,
                 Mend::Remove(path) => machine.remove(&path)?,

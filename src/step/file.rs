@@ -69,7 +69,7 @@ impl File {
             After::ReloadUnits => machine.run(&Command::new(Program::Systemctl, ["daemon-reload"])),
             After::ReloadSshd => reload_sshd(machine),
             After::RestartGuard if !gone => restart_guard(machine),
-            After::EndSessions(uid) => machine.end_processes(uid, &[]),
+            After::EndSessions(uid) => machine.end_processes(uid, &[]).map(drop),
             After::Nothing | After::RestartGuard => Ok(()),
         }
     }
@@ -134,19 +134,28 @@ impl Step for File {
     }
 
     fn check(&self, machine: &dyn Observe) -> Result<Check, HostError> {
-        let Some(file) = machine.file(&self.path)? else { return Ok(Check::Missing) };
+        let (same, uid, gid, mode) = match &self.content {
+            Content::Text(text) => {
+                let Some(file) = machine.file(&self.path)? else { return Ok(Check::Missing) };
+                (file.bytes == text.as_bytes(), file.uid, file.gid, file.mode)
+            }
+            Content::Program => {
+                let Some(file) = machine.installed(&self.path)? else { return Ok(Check::Missing) };
+                (file.same, file.uid, file.gid, file.mode)
+            }
+        };
         let mut differences = Vec::new();
-        if file.bytes != self.bytes(machine)? {
+        if !same {
             differences.push(match self.content {
                 Content::Text(_) => "its text was changed".into(),
                 Content::Program => "it is another build than this one".into(),
             });
         }
-        if (file.uid, file.gid) != (Uid(0), Gid(0)) {
-            differences.push(format!("it belongs to {}:{}", file.uid, file.gid));
+        if (uid, gid) != (Uid(0), Gid(0)) {
+            differences.push(format!("it belongs to {uid}:{gid}"));
         }
-        if file.mode != self.mode {
-            differences.push(format!("its mode is {:04o}", file.mode));
+        if mode != self.mode {
+            differences.push(format!("its mode is {mode:04o}"));
         }
         Ok(Check::of(differences))
     }
@@ -178,6 +187,10 @@ impl Step for File {
         }
         self.follow_up(machine, true)?;
         Ok(vec![])
+    }
+
+    fn stands_alone(&self) -> bool {
+        self.after == After::Nothing
     }
 
     fn unclaimed(&self, check: Check) -> Check {

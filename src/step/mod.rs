@@ -142,6 +142,10 @@ pub trait Step {
     fn verify(&self, machine: &dyn Observe) -> Result<Check, HostError> {
         self.check(machine)
     }
+    /// Whether no other step's check looks at what this one changes: then what was found of them before still holds.
+    fn stands_alone(&self) -> bool {
+        false
+    }
     /// What a check means where no receipt says that the step is ours: by default, what differs is somebody else's.
     fn unclaimed(&self, check: Check) -> Check {
         match check {

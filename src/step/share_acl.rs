@@ -168,6 +168,10 @@ impl Step for ShareAcl {
         Ok(if open { Check::Satisfied } else { Check::Missing })
     }
 
+    fn stands_alone(&self) -> bool {
+        true
+    }
+
     fn unclaimed(&self, check: Check) -> Check {
         check
     }
@@ -218,6 +222,10 @@ impl Step for Traverse {
         let end = machine.close_to_agent(&self.shared(), &self.owner, &record)?;
         let altered = end == Seen::Closed(PassageEnd::Altered);
         Ok(if altered { vec![format!("{}: its mode was changed since: kept", self.dir)] } else { vec![] })
+    }
+
+    fn stands_alone(&self) -> bool {
+        true
     }
 
     fn unclaimed(&self, check: Check) -> Check {

@@ -3,7 +3,8 @@
 
 use agentuser::{
     host::{
-        Act, Command, DirState, FileState, HostError, Jump, Observe, Program, Query, Seen, Shared, Validator,
+        Act, Command, DirState, FileState, HostError, Installed, Jump, Observe, Program, Query, Seen, Shared,
+        Validator,
     },
     model::{
         AbsPath, Family, Gid, IdRange, Uid,
@@ -233,6 +234,14 @@ impl Observe for Fake {
         Ok(b"\x7fELF".to_vec())
     }
 
+    fn installed(&self, path: &AbsPath) -> Result<Option<Installed>, HostError> {
+        let installed = |file: FileState| -> Result<_, HostError> {
+            let same = file.bytes == self.program()?;
+            Ok(Installed { same, mode: file.mode, uid: file.uid, gid: file.gid })
+        };
+        self.file(path)?.map(installed).transpose()
+    }
+
     fn person(&self, name: &str) -> Result<Option<Person>, HostError> {
         let text = self.disk.text("/etc/passwd");
         Ok(text.lines().filter_map(agentuser::formats::accounts::person).find(|person| person.name == name))
@@ -404,8 +413,9 @@ impl Act for Fake {
         })
     }
 
-    fn end_processes(&mut self, _: Uid, _: &[IdRange]) -> Result<(), HostError> {
-        self.change(|_| Ok(()))
+    fn end_processes(&mut self, _: Uid, _: &[IdRange]) -> Result<usize, HostError> {
+        self.change(|_| Ok(()))?;
+        Ok(0)
     }
 
     fn open_to_agent(&mut self, shared: &Shared, record: &AbsPath) -> Result<Seen, HostError> {

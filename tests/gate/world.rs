@@ -44,8 +44,10 @@ const REMOTE: [&str; 6] = [
 const SERVER: &str = include_str!("server.py");
 const CLIENT: &str = include_str!("client.py");
 
-/// An empty state for the program, and an own `/etc` with these resolvers.
-const STATE: &str = "set -e; mount -t tmpfs -o mode=755 t_gt /mnt; cp -a /etc/. /mnt/; mount --move /mnt /etc; \
+/// An empty state for the program, and an own `/etc` with these resolvers. Lock files of accounts that another test makes
+/// may be gone before they are copied.
+const STATE: &str = "set -e; mount -t tmpfs -o mode=755 t_gt /mnt; cp -a /etc/. /mnt/ || test -s /mnt/passwd; \
+     mount --move /mnt /etc; \
      for dir in /var/lib /var/log /run /usr/local/bin; do mount -t tmpfs -o mode=755 t_gt $dir; done; \
      mkdir -p /var/lib/agentuser/t_gt_bot; rm -f /etc/resolv.conf; printf 'nameserver 192.0.2.2\n' >/etc/resolv.conf; \
      rm -rf /etc/agentuser; echo ready; exec sleep 600";

@@ -8,9 +8,11 @@
 
 mod bypasses;
 mod common;
+mod confinement;
 mod drift;
 mod git;
 mod job;
+mod keeper;
 mod lifecycle;
 mod policies;
 mod session;

@@ -81,6 +81,9 @@ pub enum SessionError {
         /// The kernel's reason.
         source: io::Error,
     },
+    /// The control group that limits the agent can't be joined.
+    #[error("the limits of the policy can't be put in force: {0}")]
+    Limits(#[source] io::Error),
     /// Root's rights could not be given up.
     #[error("can't become the agent: {0}")]
     Rights(#[source] io::Error),
@@ -113,6 +116,7 @@ impl SessionError {
                 "ls -la {}; mend it, or write `git: open` for the project in /etc/agentuser/policy.yaml",
                 enter::quoted(path.as_ref())
             )),
+            Self::Limits(_) => Some("leave `memory` and `cpus` out of `limits`, then agentuser setup".into()),
             Self::View { .. } | Self::Rights(_) => {
                 Some("agentuser setup, or `view: plain` in /etc/agentuser/policy.yaml".into())
             }
@@ -139,6 +143,7 @@ pub fn session(mut arguments: Vec<OsString>) -> Result<Ended, SessionError> {
     let brief = enter::read_brief(&enter::trusted_policy()?, &name)?;
     let Some(private) = &brief.private else { return Err(SessionError::Plain(name)) };
     let accounts = Accounts::read(&brief, private)?;
+    brief.limits.join(&name).map_err(SessionError::Limits)?;
     make(&brief, private, &accounts)?;
     account::become_for_good(&accounts).map_err(SessionError::Rights)?;
     // From here on as the agent. The keyring is made anew, for the first one is root's.

@@ -1,7 +1,7 @@
 use super::*;
 use crate::policy::{
-    Choice, Deny, Dns, DomainName, EnvPattern, Git, GithubPart, HumanName, Inbound, Log, Outbound, PRESETS,
-    Sharing, UserNamespaces, View,
+    Choice, Deny, Dns, DomainName, EnvPattern, Git, GithubPart, HumanName, Inbound, Line, Log, Outbound,
+    PRESETS, Sharing, View,
 };
 use proptest::{collection, option, prelude::*, sample::select};
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -120,15 +120,18 @@ fn limit_values() -> impl Strategy<Value = Limits> {
 }
 
 fn confine_values() -> impl Strategy<Value = Confine> {
-    let spaces = option::of(select(vec![UserNamespaces::Deny, UserNamespaces::Allow]));
-    (any::<[Option<bool>; 3]>(), spaces).prop_map(
-        |([no_new_privileges, landlock, private_tmp], user_namespaces)| Confine {
-            no_new_privileges,
-            landlock,
-            user_namespaces,
-            private_tmp,
-        },
-    )
+    let lines = collection::btree_map(select(&Line::ALL[1..]), any::<bool>(), 0..4);
+    let read = select(vec![
+        vec![],
+        vec!["/srv/models".parse().unwrap(), "/home/ann/.cargo/config.toml".parse().unwrap()],
+    ]);
+    let write = select(vec![vec![], vec!["/srv/a b".parse().unwrap()]]);
+    (lines, read, write, any::<Option<bool>>()).prop_map(|(lines, read, write, private_tmp)| Confine {
+        lines,
+        read,
+        write,
+        private_tmp,
+    })
 }
 
 pub(in crate::policy) fn agents() -> impl Strategy<Value = Agent> {

@@ -28,7 +28,7 @@ pub(super) struct Grant<'a> {
     pub(super) calls: Calls,
     /// None for a check.
     pub(super) sink: Option<&'a dyn Sink>,
-    groups: Groups,
+    pub(super) groups: Groups,
 }
 
 /// An object that can't be replaced under us.
@@ -40,11 +40,11 @@ pub(super) struct Pinned {
 }
 
 /// What an object needs.
-struct Change {
+pub(super) struct Change {
     access: Option<Acl>,
     default: Option<Acl>,
     /// It had an ACL that is not ours.
-    record: bool,
+    pub(super) record: bool,
     why: Why,
 }
 
@@ -160,7 +160,12 @@ impl Grant<'_> {
     }
 
     /// What an object lacks.
-    fn change(&self, target: Target<'_>, meta: &Meta, linked_outside: bool) -> Result<Option<Change>, Why> {
+    pub(super) fn change(
+        &self,
+        target: Target<'_>,
+        meta: &Meta,
+        linked_outside: bool,
+    ) -> Result<Option<Change>, Why> {
         if matches!(meta.kind, FileType::BlockDevice | FileType::CharacterDevice) {
             return Err(Why::Device);
         }
@@ -199,7 +204,7 @@ impl Grant<'_> {
     }
 
     /// Makes a change, or only tells that it is needed.
-    fn finish(
+    pub(super) fn finish(
         &self,
         report: &mut Report,
         target: Target<'_>,

@@ -7,6 +7,7 @@
 //! ```text
 //! inspect   may this directory be shared?        apply, check, revert   a project tree (walk -> grant | revert)
 //! traverse  the way to it through its parents    links                  files that other trees share
+//! keep      mends what tools close, while a session runs
 //! entries   what entries do to an ACL: pure      xattr, record          attributes; what was there before
 //! ```
 
@@ -15,6 +16,7 @@ mod entries;
 mod error;
 mod grant;
 mod inspect;
+mod keep;
 mod links;
 mod record;
 mod revert;
@@ -24,6 +26,7 @@ mod xattr;
 
 pub use error::ShareError;
 pub use inspect::{Inspection, inspect};
+pub use keep::Kept;
 pub use record::{AclBytes, HexError, Prior, PriorRecord};
 pub use traverse::{traverse_apply, traverse_check, traverse_revert};
 

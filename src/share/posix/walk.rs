@@ -80,6 +80,9 @@ impl Local {
 
 /// What is done to each object.
 pub(super) trait Pass: Sync {
+    /// Comes into a directory, before it is listed.
+    fn enter(&self, _dir: &Dir, _place: &Place) {}
+
     /// Looks at an object that is no symbolic link and lies on the root's device.
     fn visit(&self, local: &mut Local, spot: Spot<'_>, meta: &Meta);
 
@@ -124,7 +127,33 @@ pub(super) fn walk(root: &Dir, job: &Job, sink: &dyn Sink, pass: &impl Pass) -> 
     let place = Place::root();
     pass.visit(&mut all, Spot { dir: root, above: &place, name: c"." }, &meta);
     pass.leave(&mut all, root, &place)?;
-    let waiting = vec![Waiting { place, inode: meta.ino }];
+    below(root, job, sink, pass, all, vec![Waiting { place, inode: meta.ino }])
+}
+
+/// Visits a directory of the tree and everything below it.
+pub(super) fn walk_from(
+    root: &Dir,
+    job: &Job,
+    pass: &impl Pass,
+    spot: Spot<'_>,
+    meta: &Meta,
+) -> Result<Local, ShareError> {
+    let mut all = Local::default();
+    pass.visit(&mut all, spot, meta);
+    pass.leave(&mut all, spot.dir, spot.above)?;
+    let waiting = vec![Waiting { place: spot.above.child(spot.name), inode: meta.ino }];
+    below(root, job, &super::NoSink, pass, all, waiting)
+}
+
+fn below(
+    root: &Dir,
+    job: &Job,
+    sink: &dyn Sink,
+    pass: &impl Pass,
+    mut all: Local,
+    waiting: Vec<Waiting>,
+) -> Result<Local, ShareError> {
+    let meta = root.meta().map_err(|errno| ShareError::call("fstat", &job.root)(errno.into()))?;
     let queue = Mutex::new(Queue { waiting, ..Queue::default() });
     let objects = AtomicU64::new(1);
     let walk = Walk {
@@ -208,9 +237,10 @@ impl<P: Pass> Walk<'_, P> {
         let mut below = Vec::new();
         let place = &waiting.place;
         let Some(dir) = self.open(local, waiting) else { return Ok(below) };
+        self.pass.enter(&dir, place);
         let before = local.report.objects;
         local.renamable = None;
-        let listed = dir.each(buffer, |name, kind| {
+        let listed = dir.each_once(buffer, |name, kind| {
             if kind == FileType::Symlink {
                 return;
             }

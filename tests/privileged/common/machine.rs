@@ -146,14 +146,18 @@ impl Machine {
     /// Sets up the agent from a policy with the first human's project and these lines of the agent's own.
     #[track_caller]
     pub(crate) fn set_up_policy(&self, lines: &str) {
+        self.agentuser(&["setup", "--yes", "--policy", &self.policy_file(lines)]).ok();
+    }
+
+    /// Writes such a policy, and answers its path.
+    pub(crate) fn policy_file(&self, lines: &str) -> String {
         let human = self.human();
         let text = format!(
             "version: 1\nagents:\n  {AGENT}:\n    human: {}\n    projects:\n      - path: {}\n{lines}",
             human.name,
             human.project().display()
         );
-        let file = human.write("policy.yaml", &text);
-        self.agentuser(&["setup", "--yes", "--policy", file.to_str().expect("text")]).ok();
+        human.write("policy.yaml", &text).to_str().expect("text").to_owned()
     }
 
     /// Sets up an agent for a human, with the human's project.

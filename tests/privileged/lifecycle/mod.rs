@@ -6,6 +6,7 @@ mod processes;
 mod projects;
 mod refusals;
 mod setup;
+mod stop;
 mod teardown;
 
 use crate::common::{AGENT, Human, Machine, finish};

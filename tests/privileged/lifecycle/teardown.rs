@@ -107,7 +107,7 @@ fn without_a_receipt_nothing_is_torn_down() {
 #[test]
 fn files_of_others_among_the_agents_stay() {
     let Some(machine) = Machine::with_humans(2) else { return };
-    // In the private view nobody else has a way into what the agent leaves in /tmp.
+    // In the private view the agent's directories for temporary files are its own.
     machine.set_up_policy("    view: plain\n");
     let [human, other] = &machine.humans[..] else { unreachable!() };
     let make = "umask 0; mkdir -p /tmp/t_pv_open/own/deep /tmp/t_pv_open/mixed; echo x >/tmp/t_pv_open/own/deep/file; \

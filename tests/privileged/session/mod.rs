@@ -5,9 +5,11 @@
 mod arguments;
 mod ends;
 mod hostile;
+mod limits;
 mod plain;
 mod refusals;
 mod sealed;
+mod secrets;
 mod signals;
 mod streams;
 mod sudoers;

@@ -1,0 +1,242 @@
+//! The keeper's pass: watches each directory, and gives back to both parties what a tool has just closed to one.
+//!
+//! A mode that a tool chooses (0600, `mkdir -m 700`, `tar -p`) becomes the mask of a file's ACL and voids our entries;
+//! what is moved in from elsewhere has none. Of an owner's files those that lack our entries get them, others lose what a
+//! wider mask would let through ([`super::entries::grant`]). The watch comes before the look: what is made meanwhile is in
+//! the listing or in an event.
+//!
+//! What had an ACL that is not ours is left alone, for its record could not be kept; so are private keys, which ssh and gpg
+//! refuse as soon as a group's bit shows, and git's short-lived locks.
+
+use super::{
+    Job, NoSink, ShareError,
+    entries::is_ours,
+    grant::{Grant, Groups},
+    only_as,
+    walk::{Local, Pass, Spot, walk, walk_from},
+    xattr::{Calls, Target},
+};
+use crate::{
+    formats::posix_acl::{ACCESS, Acl},
+    host::dir::{Dir, Meta, Place},
+    model::Uid,
+};
+use rustix::{
+    fs::{
+        FileType,
+        inotify::{WatchFlags, add_watch},
+    },
+    io::Errno,
+};
+use std::{
+    collections::HashMap,
+    ffi::{CStr, CString},
+    os::fd::{AsFd, AsRawFd, BorrowedFd},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+/// What the kernel tells of a directory: names that come, and modes that change.
+const TOLD: WatchFlags = WatchFlags::CREATE
+    .union(WatchFlags::MOVED_TO)
+    .union(WatchFlags::ATTRIB)
+    .union(WatchFlags::ONLYDIR)
+    .union(WatchFlags::EXCL_UNLINK);
+
+/// A shared tree under watch, for one owner's files.
+pub struct Kept {
+    job: Job,
+    owner: Uid,
+    root: Dir,
+    device: u64,
+    calls: Calls,
+    places: Mutex<HashMap<i32, Place>>,
+    /// Whether the kernel had no watch left for some directory.
+    blind: AtomicBool,
+}
+
+impl Kept {
+    /// Opens a tree whose files of `owner`, who runs this, are to be kept usable.
+    pub fn open(job: Job, owner: Uid) -> Result<Self, ShareError> {
+        only_as(owner)?;
+        let root = super::open(&job.root)?;
+        let meta = root.meta().map_err(|errno| ShareError::call("fstat", &job.root)(errno.into()))?;
+        let calls = Calls::probe(&root)?;
+        let places = Mutex::default();
+        Ok(Self { job, owner, root, device: meta.dev, calls, places, blind: AtomicBool::new(false) })
+    }
+
+    /// Whether some directory could not be watched, so that only a sweep sees what is made there.
+    pub fn is_blind(&self) -> bool {
+        self.blind.load(Ordering::Relaxed)
+    }
+
+    /// Watches and mends everything. A tree that is no longer shared is left alone.
+    pub fn sweep(&self, inotify: BorrowedFd<'_>) -> Result<(), ShareError> {
+        if !self.is_shared() {
+            return Ok(());
+        }
+        self.blind.store(false, Ordering::Relaxed);
+        walk(&self.root, &self.job, &NoSink, &self.pass(inotify)).map(drop)
+    }
+
+    /// Mends what an event names, and all below it where it is a directory that came. Answers false for an event of
+    /// another tree.
+    pub fn mend(&self, inotify: BorrowedFd<'_>, watch: i32, name: &CStr, came: bool) -> bool {
+        let place = self.places.lock().unwrap_or_else(PoisonError::into_inner).get(&watch).cloned();
+        let Some(place) = place else { return false };
+        // What can't be reached any more is gone, or was moved; then an event from where it is now tells of it.
+        let Ok(dir) = place.open(&self.root) else { return true };
+        let Ok(meta) = dir.meta_at(name) else { return true };
+        if meta.kind == FileType::Symlink || meta.dev != self.device || !self.is_shared() {
+            return true;
+        }
+        let pass = self.pass(inotify);
+        let spot = Spot { dir: &dir, above: &place, name };
+        if meta.is_dir() && came {
+            let _ = walk_from(&self.root, &self.job, &pass, spot, &meta);
+        } else if meta.is_dir() {
+            if let Ok(itself) = dir.open_child(name) {
+                let _ = pass.done(&mut Local::default(), &itself, &place.child(name));
+            }
+        } else {
+            let mut local = Local::default();
+            pass.visit(&mut local, spot, &meta);
+            let _ = pass.leave(&mut local, &dir, &place);
+        }
+        true
+    }
+
+    /// Forgets a watch that the kernel has taken away.
+    pub fn forget(&self, watch: i32) {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner).remove(&watch);
+    }
+
+    /// Whether the root still has our entries: taking a project back begins there.
+    fn is_shared(&self) -> bool {
+        let bytes = self.calls.get(Target::Name(self.root.as_fd(), c"."), ACCESS).ok().flatten();
+        let acl = bytes.and_then(|bytes| Acl::parse(&bytes).ok());
+        acl.is_some_and(|acl| is_ours(&acl, &self.job.tags()))
+    }
+
+    fn pass<'a>(&'a self, inotify: BorrowedFd<'a>) -> Keep<'a> {
+        let (job, owner, calls) = (&self.job, self.owner, self.calls);
+        let grant = Grant { job, owner, calls, sink: Some(&NoSink), groups: Groups::mine() };
+        Keep { kept: self, inotify, grant }
+    }
+}
+
+struct Keep<'a> {
+    kept: &'a Kept,
+    inotify: BorrowedFd<'a>,
+    grant: Grant<'a>,
+}
+
+impl Keep<'_> {
+    fn is_of_concern(&self, name: &CStr, meta: &Meta) -> bool {
+        let files_with_other_names = meta.kind == FileType::RegularFile && meta.nlink > 1;
+        let own = meta.uid == self.kept.owner;
+        // Another name of a file of the human's may be one that the agent must not write to. Its own it may write anyway.
+        own && !(files_with_other_names && self.kept.owner != self.kept.job.agent)
+            && !is_private_key(name, meta)
+    }
+
+    /// Mends an object that can't be replaced under us. What fails is left to the next sweep.
+    fn settle(
+        &self,
+        local: &mut Local,
+        target: Target<'_>,
+        meta: &Meta,
+        path: impl FnOnce() -> crate::host::dir::PathBytes,
+    ) {
+        match self.grant.change(target, meta, false) {
+            Ok(Some(change)) if change.record => {}
+            found @ Ok(Some(_)) => {
+                let path = path();
+                if !is_left_alone(path.as_bytes()) {
+                    self.grant.finish(&mut local.report, target, found, || path);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Pass for Keep<'_> {
+    fn enter(&self, dir: &Dir, place: &Place) {
+        let path = format!("/proc/self/fd/{}", dir.as_fd().as_raw_fd());
+        match add_watch(self.inotify, path, TOLD) {
+            Ok(watch) => {
+                let mut places = self.kept.places.lock().unwrap_or_else(PoisonError::into_inner);
+                places.insert(watch, place.clone());
+            }
+            Err(Errno::NOSPC | Errno::NOMEM) => self.kept.blind.store(true, Ordering::Relaxed),
+            Err(_) => {}
+        }
+    }
+
+    fn visit(&self, local: &mut Local, spot: Spot<'_>, meta: &Meta) {
+        // Directories have their turn in `done`, when what they hold is watched and mended.
+        let later = meta.is_dir() && meta.mode & 0o400 != 0;
+        if !later && self.is_of_concern(spot.name, meta) {
+            let by_name = self.grant.change(Target::Name(spot.dir.as_fd(), spot.name), meta, false);
+            if matches!(by_name, Ok(Some(_))) {
+                local.deferred.push(spot.name.to_owned());
+            }
+        }
+    }
+
+    fn leave(&self, local: &mut Local, dir: &Dir, above: &Place) -> Result<(), ShareError> {
+        let names: Vec<CString> = std::mem::take(&mut local.deferred);
+        for name in names {
+            let Ok((pin, meta)) = super::grant::pin(dir, &name) else { continue };
+            if self.is_of_concern(&name, &meta) {
+                self.settle(local, Target::Pin(pin.as_fd()), &meta, || above.path_of(&name));
+            }
+        }
+        Ok(())
+    }
+
+    fn done(&self, local: &mut Local, dir: &Dir, place: &Place) -> Result<(), ShareError> {
+        if let Ok(meta) = dir.meta()
+            && meta.uid == self.kept.owner
+        {
+            self.settle(local, Target::Name(dir.as_fd(), c"."), &meta, || place.path());
+        }
+        Ok(())
+    }
+}
+
+/// A key as ssh and openssl make them, as long as nobody but its owner may read it.
+fn is_private_key(name: &CStr, meta: &Meta) -> bool {
+    let name = name.to_bytes();
+    let key = name.starts_with(b"id_") && !name.ends_with(b".pub")
+        || name.ends_with(b".pem")
+        || name.ends_with(b".key");
+    let by_others = 0o077;
+    key && meta.kind == FileType::RegularFile && meta.mode & by_others == 0
+}
+
+/// Directories of keys, and git's locks, which become the file that they are for in a moment.
+fn is_left_alone(path: &[u8]) -> bool {
+    let mut parts = path.split(|byte| *byte == b'/');
+    let is_in = |name: &[u8]| path.split(|byte| *byte == b'/').any(|part| part == name);
+    parts.any(|part| part == b".ssh" || part == b".gnupg") || path.ends_with(b".lock") && is_in(b".git")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_and_locks_are_left_alone() {
+        for path in [".ssh/config", "a/.gnupg", ".git/index.lock", "sub/.git/refs/heads/main.lock"] {
+            assert!(is_left_alone(path.as_bytes()), "{path}");
+        }
+        for path in ["Cargo.lock", "yarn.lock", ".git/index", ".sshd", "a/ssh/b", ".env"] {
+            assert!(!is_left_alone(path.as_bytes()), "{path}");
+        }
+    }
+}

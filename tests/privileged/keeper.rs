@@ -1,0 +1,216 @@
+//! The keeper: whatever mode a tool picks, the other party goes on with what was made. The control is the same with no
+//! keeper at work.
+
+use crate::common::{AGENT, Human, Machine, processes_of, until};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use std::{
+    fs,
+    process::Child,
+    time::{Duration, Instant},
+};
+
+/// Ways to make something by the name of `$1`, each as a tool does it.
+const WAYS: [(&str, &str); 14] = [
+    ("umask 077", "umask 077; echo 1 >$1"),
+    (
+        "created 0600",
+        "/usr/bin/python3 -c 'import os, sys; os.write(os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY, 0o600), b\"1\")' $1",
+    ),
+    ("install -m 644", "install -m 644 /etc/hostname $1"),
+    ("install -m 600", "install -m 600 /etc/hostname $1"),
+    ("chmod 600", "echo 1 >$1; chmod 600 $1"),
+    ("chmod 444", "echo 1 >$1; chmod 444 $1"),
+    ("moved from /tmp", "t=$(mktemp); echo 1 >$t; mv $t $1"),
+    ("temporary file renamed", "t=$(mktemp ./XXXXXX); echo 1 >$t; mv $t $1"),
+    ("cp -p", "t=$(mktemp); echo 1 >$t; cp -p $t $1; rm $t"),
+    ("sed -i", "umask 077; echo 0 >$1; sed -i s/0/1/ $1"),
+    (
+        "tar -xp",
+        "d=$(mktemp -d); mkdir -m 700 $d/$1; echo 1 >$d/$1/f; chmod 600 $d/$1/f; tar -C $d -c $1 | tar -xp; rm -r $d",
+    ),
+    ("mkdir -m 700", "mkdir -m 700 $1; umask 077; mkdir $1/in; echo 1 >$1/in/f"),
+    ("moved directory", "d=$(mktemp -d); umask 077; mkdir $d/in; echo 1 >$d/in/f; mv $d $1"),
+    (
+        "git init",
+        "umask 077; git init -q $1; cd $1; git config user.name a; git config user.email a@example.com; echo 1 >f; git add f; git commit -qm one",
+    ),
+];
+
+/// Uses all of `$1`: reads and edits each file, adds to each directory, deletes one file.
+const USE: &str = "set -e; for f in $(find $1 -type f ! -path '*/.git/objects/*'); do cat $f >/dev/null; echo more >>$f; done
+    for f in $(find $1 -type f -path '*/.git/objects/*'); do cat $f >/dev/null; done
+    for d in $(find $1 -type d); do echo new >$d/new; rm $d/new; done; find $1 | wc -l; rm -rf $1";
+
+/// A session that lasts as long as it lives.
+struct Session(Child);
+
+impl Session {
+    fn start(human: &Human) -> Self {
+        let session = Self(human.command(&["agentuser", "run", "--", "sleep", "300"]).spawn().unwrap());
+        until("both keepers are at work", || keepers(human).len() == 2);
+        session
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _ = kill(Pid::from_raw(self.0.id().cast_signed()), Signal::SIGTERM);
+        let _ = self.0.wait();
+    }
+}
+
+fn agents_uid() -> u32 {
+    nix::unistd::User::from_name(AGENT).unwrap().unwrap().uid.as_raw()
+}
+
+/// The processes of both keepers.
+fn keepers(human: &Human) -> Vec<i32> {
+    let is = |pid: &i32| {
+        fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "agentuser-keep\n")
+    };
+    [human.uid, agents_uid()].into_iter().flat_map(processes_of).filter(is).collect()
+}
+
+fn signal_keepers(human: &Human, signal: Signal) {
+    for pid in keepers(human) {
+        kill(Pid::from_raw(pid), signal).unwrap();
+    }
+}
+
+/// How `$1` is made or used by one of both.
+fn sh(human: &Human, by_agent: bool, line: &str, name: &str) -> crate::common::Outcome {
+    let before: &[&str] = if by_agent { &["agentuser", "run", "--"] } else { &[] };
+    human.run(&[before, &["sh", "-c", line, "sh", name]].concat())
+}
+
+#[test]
+fn whatever_one_makes_the_other_uses() {
+    let Some(machine) = Machine::set_up() else { return };
+    let human = machine.human();
+    let session = Session::start(human);
+    let mut without = 0;
+    for (i, (way, line)) in WAYS.iter().enumerate() {
+        for by_agent in [true, false] {
+            let name = format!("w{i}");
+            sh(human, by_agent, line, &name).ok();
+            let used = sh(human, !by_agent, USE, &name);
+            assert!(used.status.success(), "{way}, by the agent: {by_agent}: {used:?}");
+            assert!(!human.project().join(&name).exists());
+
+            // The control: while the keepers are stopped.
+            signal_keepers(human, Signal::SIGSTOP);
+            sh(human, by_agent, line, &name).ok();
+            without += usize::from(!sh(human, !by_agent, USE, &name).status.success());
+            signal_keepers(human, Signal::SIGCONT);
+            let _ = sh(human, by_agent, "rm -rf $1", &name);
+        }
+    }
+    assert!(without >= 20, "control: only {without} ways need a keeper");
+    drop(session);
+    until("the keepers end after the last session", || keepers(human).is_empty());
+}
+
+#[test]
+fn keys_stay_as_their_tools_want_them() {
+    let Some(machine) = Machine::set_up() else { return };
+    let human = machine.human();
+    let _session = Session::start(human);
+    let make =
+        "mkdir .ssh; for f in id_test tls.key .ssh/config plain; do install -m 600 /etc/hostname $f; done";
+    sh(human, true, make, "").ok();
+    until("the plain file is mended", || human.sh("cat plain", &[]).status.success());
+    for name in ["id_test", "tls.key", ".ssh/config"] {
+        human.run(&["cat", name]).exits(1);
+    }
+}
+
+/// A mask that rises lets nobody else in: other entries lose first what it would give them.
+#[test]
+fn nobody_else_gains() {
+    let Some(machine) = Machine::set_up() else { return };
+    let human = machine.human();
+    let _session = Session::start(human);
+    sh(human, true, "echo 1 >f; setfacl -m u:nobody:rw,g::rw f; chmod 600 f", "").ok();
+    until("the human reads it", || human.sh("cat f && echo 1 >>f", &[]).status.success());
+    let acl = human.run(&["getfacl", "-cE", "f"]).ok().text();
+    for line in acl.lines().filter(|line| line.starts_with("user:nobody") || line.starts_with("group::")) {
+        assert!(line.ends_with(":---"), "{acl}");
+    }
+    assert!(acl.contains("other::---"), "{acl}");
+}
+
+#[test]
+fn a_killed_keeper_is_replaced_and_the_next_one_sweeps() {
+    let Some(machine) = Machine::set_up() else { return };
+    let human = machine.human();
+    let session = Session::start(human);
+    // Only the agent's: the human's has another one started.
+    let own = |uid: u32| {
+        keepers(human).into_iter().filter(|pid| processes_of(uid).contains(pid)).collect::<Vec<_>>()
+    };
+    for pid in own(agents_uid()) {
+        kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    }
+    until("there is another one", || own(agents_uid()).len() == 1);
+
+    // Both, and what was made meanwhile waits for the sweep of the next ones.
+    let wait = "while [ ! -e go ]; do sleep 0.05; done; mkdir -m 700 left; install -m 600 /etc/hostname left/f; touch made";
+    let mut waiting = human.command(&["agentuser", "run", "--", "sh", "-c", wait]).spawn().unwrap();
+    until("the other session waits", || processes_of(agents_uid()).len() >= 3);
+    for pid in own(human.uid).into_iter().chain(own(agents_uid())) {
+        kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    }
+    human.write("shop/go", "");
+    waiting.wait().unwrap();
+    assert!(human.project().join("made").exists());
+    human.run(&["cat", "left/f"]).exits(1);
+    human.run(&["agentuser", "run", "--", "true"]).ok();
+    until("the sweep mends it", || human.sh("cat left/f", &[]).status.success());
+    drop(session);
+}
+
+#[test]
+fn a_burst_leaves_nothing_closed() {
+    let Some(machine) = Machine::set_up() else { return };
+    let human = machine.human();
+    let _session = Session::start(human);
+    let make = "import os, sys\nos.umask(0o77)\nos.mkdir(sys.argv[1])\nfor i in range(int(sys.argv[2])):\n  d = f'{sys.argv[1]}/{i}'; os.mkdir(d)\n  for j in range(10): os.close(os.open(f'{d}/{j}', os.O_CREAT | os.O_WRONLY, 0o600))";
+    let count = "import os, sys\nfound = 0\nfor dir, dirs, files in os.walk(sys.argv[1]):\n  for f in files:\n    os.close(os.open(f'{dir}/{f}', os.O_RDWR)); found += 1\nprint(found)";
+    let burst = |name: &str, dirs: &str| {
+        human.run(&["agentuser", "run", "--", "/usr/bin/python3", "-c", make, name, dirs]).ok();
+    };
+    let readable = |name: &str| human.run(&["/usr/bin/python3", "-c", count, name]);
+    burst("many", "1000");
+    until("all of it can be used", || readable("many").text() == "10000");
+
+    // The kernel keeps 16,384 events for a keeper that stands still, and tells it of those that are lost.
+    signal_keepers(human, Signal::SIGSTOP);
+    let flood =
+        "import os\nfor i in range(20000): os.close(os.open(f'many/f{i}', os.O_CREAT | os.O_WRONLY, 0o600))";
+    human.run(&["agentuser", "run", "--", "/usr/bin/python3", "-c", flood]).ok();
+    burst("more", "200");
+    assert!(readable("more").text() != "2000", "control: nothing is mended meanwhile");
+    signal_keepers(human, Signal::SIGCONT);
+    let began = Instant::now();
+    until("what was lost is found", || {
+        readable("many").text() == "30000" && readable("more").text() == "2000"
+    });
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+}
+
+/// A project that is taken back stays so, whatever a keeper still hears of it.
+#[test]
+fn what_is_taken_back_is_not_given_again() {
+    let Some(machine) = Machine::set_up() else { return };
+    let human = machine.human();
+    let _session = Session::start(human);
+    sh(human, true, "umask 077; mkdir -p a/b; echo 1 >a/b/f", "").ok();
+    let project = human.project().display().to_string();
+    machine.agentuser(&["unshare", &project]).ok();
+    std::thread::sleep(Duration::from_millis(300));
+    let acls = machine.inside(&["getfacl", "-RcEp", &project]);
+    assert!(!acls.contains(AGENT), "{acls}");
+}
