@@ -3,6 +3,7 @@
 use super::{Progress, Receipt, Scope};
 use crate::{
     host::{Act, HostError, places},
+    model::AbsPath,
     step::{AnyStep, StepError},
 };
 
@@ -66,13 +67,18 @@ fn sweep(scope: &Scope, machine: &mut dyn Act) -> Result<(), HostError> {
     match scope {
         Scope::Agent(name) => {
             machine.remove(&places::stamp(name))?;
+            remove_from(&places::state(name), &|file| file.starts_with(places::REVIEW), machine)?;
             let logs = format!("{name}.jsonl");
-            remove_from(places::LOGS, &|file| file.starts_with(&logs), machine)?;
-            remove_from(places::RUNTIME, &|file| file == format!("{name}.answers.json"), machine)?;
+            remove_from(&places::fixed(places::LOGS), &|file| file.starts_with(&logs), machine)?;
+            remove_from(
+                &places::fixed(places::RUNTIME),
+                &|file| file == format!("{name}.answers.json"),
+                machine,
+            )?;
         }
         Scope::Machine => {
             sweep_agents(machine)?;
-            remove_from(places::RUNTIME, &|file| file.starts_with("guard"), machine)?;
+            remove_from(&places::fixed(places::RUNTIME), &|file| file.starts_with("guard"), machine)?;
         }
     }
     let shared = [places::STATE, places::RUNTIME, places::LOGS].map(places::fixed);
@@ -84,14 +90,9 @@ fn sweep(scope: &Scope, machine: &mut dyn Act) -> Result<(), HostError> {
     Ok(())
 }
 
-/// Removes files of one of our directories by name: what the guard wrote, which no step knows of.
-fn remove_from(
-    dir: &'static str,
-    ours: &dyn Fn(&str) -> bool,
-    machine: &mut dyn Act,
-) -> Result<(), HostError> {
-    let dir = places::fixed(dir);
-    for name in machine.names(&dir)?.iter().filter(|name| ours(name)) {
+/// Removes files of one of our directories by name: what the guard and the review wrote, which no step knows of.
+fn remove_from(dir: &AbsPath, ours: &dyn Fn(&str) -> bool, machine: &mut dyn Act) -> Result<(), HostError> {
+    for name in machine.names(dir)?.iter().filter(|name| ours(name)) {
         machine.remove(&dir.join(name))?;
     }
     Ok(())
@@ -103,6 +104,9 @@ fn sweep_agents(machine: &mut dyn Act) -> Result<(), HostError> {
     for name in machine.names(&places::fixed(places::STATE))? {
         let Ok(name) = name.parse() else { continue };
         let dir = places::state(&name);
+        if dir != places::machine_state() {
+            remove_from(&dir, &|file| file.starts_with(places::REVIEW), machine)?;
+        }
         if dir != places::machine_state() && machine.names(&dir)?.is_empty() {
             machine.remove(&places::stamp(&name))?;
             machine.remove_dir(&dir)?;

@@ -14,4 +14,5 @@ mod job;
 mod keeper;
 mod lifecycle;
 mod policies;
+mod reviews;
 mod session;
