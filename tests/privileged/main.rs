@@ -15,5 +15,6 @@ mod job;
 mod keeper;
 mod lifecycle;
 mod policies;
+mod reviews;
 mod session;
 mod view;
