@@ -18,6 +18,8 @@ pub mod audit;
 #[cfg(target_os = "linux")]
 pub mod cli;
 pub mod discover;
+#[cfg(target_os = "linux")]
+pub mod doctor;
 pub mod engine;
 pub mod formats;
 pub mod gate;

@@ -2,6 +2,7 @@
 
 mod ask;
 mod confinement;
+mod doctor;
 mod failure;
 mod guard;
 mod helper;
@@ -86,6 +87,8 @@ enum Command {
     /// What the agent reaches over the network, why, and changes of it
     #[command(subcommand)]
     Net(net::Command),
+    /// Try each known way around the isolation, as the agent and for control as you; exit 1 when one is open
+    Doctor(doctor::Arguments),
     /// What the agent left that your own tools will execute; with --strict, exit 3 when there is something
     Review(review::Arguments),
     /// The agent's tokens: kept in a file of its own, never shown
@@ -116,6 +119,9 @@ enum Command {
     /// For agentuser itself to call, beside a session
     #[command(hide = true)]
     Keep,
+    /// For agentuser itself to call, as the agent and as the human
+    #[command(hide = true)]
+    Probe,
     /// For agentuser itself to call
     #[command(hide = true)]
     Worker,
@@ -173,6 +179,8 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
             crate::host::errand::main().map_err(Failure::new)?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Doctor(arguments) => doctor::doctor(&global, &arguments),
+        Command::Probe => doctor::probe(),
         Command::Review(arguments) => review::review(&global, &arguments),
         Command::Look => {
             crate::review::look::main().map_err(Failure::new)?;

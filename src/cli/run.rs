@@ -83,10 +83,7 @@ fn launch(global: &Global, place: &Place, command: Vec<OsString>) -> Result<Exit
     };
     trust::check(Path::new(places::PROGRAM))?;
     let directory = directory(&brief, place)?;
-    put_in_force(&brief, stamped)?;
-    if let Some(private) = &brief.private {
-        view::make_ready(&private.projects);
-    }
+    make_ready(&brief, stamped)?;
 
     let mut arguments =
         vec![option("--directory=", directory.as_os_str()), option("--umask=", OsStr::new(&umask()))];
@@ -211,6 +208,15 @@ fn umask() -> String {
     let mask = rustix::process::umask(rustix::fs::Mode::empty());
     rustix::process::umask(mask);
     format!("{:03o}", mask.bits())
+}
+
+/// What must be so before a session can begin. Whether it is so is proved by the session itself.
+pub(super) fn make_ready(brief: &Brief, stamped: bool) -> Result<(), Failure> {
+    put_in_force(brief, stamped)?;
+    if let Some(private) = &brief.private {
+        view::make_ready(&private.projects);
+    }
+    Ok(())
 }
 
 /// After a boot, and in another network namespace, the saved rules are loaded first. Whether they hold is proved by `enter`;

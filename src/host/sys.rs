@@ -20,6 +20,35 @@ pub fn join_new_session_keyring() -> io::Result<()> {
     checked(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, anonymous) }).map(drop)
 }
 
+/// The number of this process's session keyring (keyctl(2), `KEYCTL_GET_KEYRING_ID`); none is made.
+pub fn session_keyring() -> io::Result<i32> {
+    const KEYCTL_GET_KEYRING_ID: libc::c_long = 0;
+    const KEY_SPEC_SESSION_KEYRING: libc::c_long = -3;
+    let make: libc::c_long = 0;
+    // SAFETY: two numbers and a flag; the kernel reads no memory of ours.
+    let answer =
+        unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, make) };
+    checked(answer).map(|number| i32::try_from(number).unwrap_or_default())
+}
+
+/// What the kernel answers to `io_uring_setup(2)` without its structure: `EFAULT` where it is let through.
+pub fn io_uring_answer() -> io::Error {
+    let none: *const libc::c_void = std::ptr::null();
+    // SAFETY: the kernel checks the pointer, and reads nothing through a null one.
+    checked(unsafe { libc::syscall(libc::SYS_io_uring_setup, 1, none) })
+        .err()
+        .unwrap_or_else(io::Error::last_os_error)
+}
+
+/// What the kernel answers to `TIOCSTI` (`ioctl_tty(2)`) on a file that is no terminal: `ENOTTY` where it is let through.
+pub fn terminal_input_answer(file: &std::fs::File) -> io::Error {
+    use std::os::fd::AsRawFd;
+    let byte: libc::c_char = 0;
+    // SAFETY: the request reads one byte, which lives through the call.
+    let answer = unsafe { libc::ioctl(file.as_raw_fd(), libc::TIOCSTI, &raw const byte) };
+    checked(answer.into()).err().unwrap_or_else(io::Error::last_os_error)
+}
+
 /// Marks every descriptor from `first` on close-on-exec (`close_range(2)`); on old kernels answers `ENOSYS`.
 pub fn close_on_exec_from(first: u32) -> io::Result<()> {
     // SAFETY: only flags of our own descriptors change; none is closed under somebody who uses it.

@@ -9,6 +9,7 @@
 mod bypasses;
 mod common;
 mod confinement;
+mod doctor;
 mod drift;
 mod git;
 mod job;
