@@ -14,6 +14,7 @@ mod git;
 mod job;
 mod keeper;
 mod lifecycle;
+mod mount;
 mod policies;
 mod session;
 mod view;
