@@ -177,7 +177,7 @@ fn a_filesystem_that_can_not_map_ids() {
     let result = std::panic::catch_unwind(|| {
         machine.set_up_policy(MOUNT);
         human.run(&["agentuser", "status"]).ok().mentions("sharing: acl").mentions("can't map ids");
-            agent(&machine, "cat prices").ok();
+        agent(&machine, "cat prices").ok();
         machine.tear_down(AGENT);
     });
     for dir in [project, over.to_str().unwrap()] {

@@ -3,6 +3,7 @@
 use super::{SessionError, idmap, mapped_copy_of, said};
 use crate::{
     host::{dir::Meta, sys},
+    launch::confine::Kernel,
     model::{AbsPath, Uid, facts::Person, view::Seen},
 };
 use rustix::{
@@ -88,6 +89,9 @@ pub(super) fn open(
 pub fn why_not_mapped(path: &AbsPath, human: &Person) -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return None;
+    }
+    if !Kernel::present().seccomp {
+        return Some("the kernel has no seccomp filters, which keep set-id bits off the disk".into());
     }
     let tried = std::thread::scope(|scope| scope.spawn(|| try_it(path, human).err()).join());
     tried.unwrap_or(Some(SessionError::Usage)).map(|error| match error {
