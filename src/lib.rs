@@ -8,6 +8,7 @@
 //! host: Observe reads, Act changes; the only door to the machine
 //! launch: run (as the human) -> sudo -> enter (as the agent) -> the command
 //! presets, discover: what an entry of the policy opens on this machine, with its origin
+//! review: what the agent left in the projects that the human's tools execute
 //! guard: root's service; its children without privilege: gate (DNS), audit (packets that were refused)
 //! ```
 //!
@@ -30,5 +31,6 @@ pub mod netlink;
 pub mod plan;
 pub mod policy;
 pub mod presets;
+pub mod review;
 pub mod share;
 pub mod step;

@@ -10,6 +10,7 @@ mod net;
 mod net_log;
 mod printer;
 mod reset;
+mod review;
 mod run;
 mod secret;
 mod setup;
@@ -85,6 +86,8 @@ enum Command {
     /// What the agent reaches over the network, why, and changes of it
     #[command(subcommand)]
     Net(net::Command),
+    /// What the agent left that your own tools will execute; with --strict, exit 3 when there is something
+    Review(review::Arguments),
     /// The agent's tokens: kept in a file of its own, never shown
     #[command(subcommand)]
     Secret(secret::Command),
@@ -107,6 +110,9 @@ enum Command {
     /// The service that keeps the network policy in force
     #[command(hide = true)]
     Guard(guard::Arguments),
+    /// For agentuser itself to call
+    #[command(hide = true)]
+    Look,
     /// For agentuser itself to call, beside a session
     #[command(hide = true)]
     Keep,
@@ -165,6 +171,11 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Net(command) => net::net(&global, &command),
         Command::Errand => {
             crate::host::errand::main().map_err(Failure::new)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Review(arguments) => review::review(&global, &arguments),
+        Command::Look => {
+            crate::review::look::main().map_err(Failure::new)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Keep => {

@@ -1,6 +1,6 @@
 //! `run` and `shell`: the human's half of a launch.
 
-use super::{Failure, Global, existing_directory, invoker, printer, status};
+use super::{Failure, Global, existing_directory, invoker, printer, review, status};
 use crate::{
     audit, guard,
     host::{places, trust},
@@ -98,13 +98,20 @@ fn launch(global: &Global, place: &Place, command: Vec<OsString>) -> Result<Exit
             arguments.push(pair);
         }
     }
+    let is_shell = command.is_empty();
     arguments.push("--".into());
     arguments.extend(command);
+    if !invoker::is_root() {
+        review::begin(&brief);
+    }
     let began = SystemTime::now();
     let code = relay::run(&brief, arguments, || keeper::start_humans(&brief))
         .map_err(|error| Failure::new(error).hint("agentuser status"))?;
     if code != 0 && !global.quiet && std::io::stderr().is_terminal() {
         explain(&brief.name, began);
+    }
+    if is_shell && !global.quiet && std::io::stderr().is_terminal() && !invoker::is_root() {
+        review::end(&brief);
     }
     Ok(ExitCode::from(code))
 }
@@ -120,6 +127,16 @@ fn explain(name: &AccountName, began: SystemTime) {
     }
     let remedy = first.remedy().map(|command| format!("{command}, or ")).unwrap_or_default();
     printer::warn(&format!("{name} was refused {}; {remedy}agentuser net log", targets.join(", ")));
+}
+
+/// What a launch needs of the policy, for the agent that is meant.
+pub(super) fn brief(global: &Global) -> Result<Brief, Failure> {
+    let text =
+        invoker::policy_text()?.ok_or_else(|| Failure::usage("nothing is set up").hint("agentuser setup"))?;
+    match from_stamp(global, &text) {
+        Some((brief, _)) => Ok(brief),
+        None => from_policy(global, &text),
+    }
 }
 
 /// The brief that whoever put the policy in force left, with the moment of that; none where it does not tell which agent

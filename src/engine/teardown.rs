@@ -69,14 +69,19 @@ fn sweep(scope: &Scope, machine: &mut dyn Act) -> Result<(), HostError> {
             machine.remove(&places::stamp(name))?;
             machine.remove(&places::secrets(name))?;
             remove_group(&places::cgroup(name), machine)?;
+            remove_from(&places::state(name), &|file| file.starts_with(places::REVIEW), machine)?;
             let logs = format!("{name}.jsonl");
-            remove_from(places::LOGS, &|file| file.starts_with(&logs), machine)?;
-            remove_from(places::RUNTIME, &|file| file == format!("{name}.answers.json"), machine)?;
+            remove_from(&places::fixed(places::LOGS), &|file| file.starts_with(&logs), machine)?;
+            remove_from(
+                &places::fixed(places::RUNTIME),
+                &|file| file == format!("{name}.answers.json"),
+                machine,
+            )?;
         }
         Scope::Machine => {
             sweep_agents(machine)?;
             remove_group(&places::cgroup_of_all(), machine)?;
-            remove_from(places::RUNTIME, &|file| file.starts_with("guard"), machine)?;
+            remove_from(&places::fixed(places::RUNTIME), &|file| file.starts_with("guard"), machine)?;
         }
     }
     let shared = [places::STATE, places::RUNTIME, places::LOGS].map(places::fixed);
@@ -93,14 +98,9 @@ fn remove_group(group: &AbsPath, machine: &mut dyn Act) -> Result<(), HostError>
     if machine.directory(group)?.is_some() { machine.remove_dir(group) } else { Ok(()) }
 }
 
-/// Removes files of one of our directories by name: what the guard wrote, which no step knows of.
-fn remove_from(
-    dir: &'static str,
-    ours: &dyn Fn(&str) -> bool,
-    machine: &mut dyn Act,
-) -> Result<(), HostError> {
-    let dir = places::fixed(dir);
-    for name in machine.names(&dir)?.iter().filter(|name| ours(name)) {
+/// Removes files of one of our directories by name: what the guard and the review wrote, which no step knows of.
+fn remove_from(dir: &AbsPath, ours: &dyn Fn(&str) -> bool, machine: &mut dyn Act) -> Result<(), HostError> {
+    for name in machine.names(dir)?.iter().filter(|name| ours(name)) {
         machine.remove(&dir.join(name))?;
     }
     Ok(())
@@ -112,6 +112,9 @@ fn sweep_agents(machine: &mut dyn Act) -> Result<(), HostError> {
     for name in machine.names(&places::fixed(places::STATE))? {
         let Ok(name) = name.parse() else { continue };
         let dir = places::state(&name);
+        if dir != places::machine_state() {
+            remove_from(&dir, &|file| file.starts_with(places::REVIEW), machine)?;
+        }
         if dir != places::machine_state() && machine.names(&dir)?.is_empty() {
             machine.remove(&places::stamp(&name))?;
             machine.remove_dir(&dir)?;

@@ -382,6 +382,15 @@ pub mod places {
         state(agent).join("names.json")
     }
 
+    /// The beginning of the names of files with what one agent's projects held before it, in its state's directory.
+    pub const REVIEW: &str = "review-";
+
+    /// What a project held when its human last looked: the human's own file in the agent's state.
+    pub fn review(agent: &AccountName, project: &AbsPath) -> AbsPath {
+        let digest = crate::formats::digest::fnv1a(project.as_str().bytes());
+        state(agent).join(&format!("{REVIEW}{digest:016x}.json"))
+    }
+
     /// Published ranges that were fetched.
     pub fn ranges() -> AbsPath {
         machine_state().join("ranges")

@@ -16,5 +16,6 @@ mod keeper;
 mod lifecycle;
 mod mount;
 mod policies;
+mod reviews;
 mod session;
 mod view;

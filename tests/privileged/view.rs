@@ -44,7 +44,12 @@ fn succeeds(machine: &Machine, line: &str) -> bool {
 #[track_caller]
 fn only_in_the_plain_view(lines: &[&str], before: impl Fn(&Machine) -> Vec<Made>) {
     for view in [View::Plain, View::Private] {
-        let Some(machine) = Machine::set_up_with(view) else { return };
+        let Some(machine) = Machine::take() else { return };
+        // Landlock would close some of it in the plain view, too.
+        machine.set_up_policy(&format!(
+            "    view: {}\n    confine: {{ landlock: false, abstract-sockets: allow, signals: allow }}\n",
+            view.word()
+        ));
         let _made = before(&machine);
         assert!(succeeds(&machine, "cat prices && echo x >>prices && ls -d ~/."), "{view:?}");
         for line in lines {

@@ -60,16 +60,15 @@ pub(super) fn sockets(lines: &BTreeSet<Line>) -> Result<Rules, BackendError> {
     if !lines.contains(&Line::SocketFamilies) {
         return Ok(Rules::new());
     }
-    let internet = |family| rule([is(0, number(family))].into_iter().chain(none_of(2, &INTERNET)));
-    let rules = || {
-        Ok(vec![
-            rule(none_of(0, &FAMILIES))?,
-            rule([is(0, number(libc::AF_NETLINK))].into_iter().chain(none_of(2, &NETLINK)))?,
-            internet(libc::AF_INET)?,
-            internet(libc::AF_INET6)?,
-        ])
-    };
-    Ok([(libc::SYS_socket, rules()?), (libc::SYS_socketpair, rules()?)].into())
+    let other_families = || rule(none_of(0, &FAMILIES));
+    let netlink = rule([is(0, number(libc::AF_NETLINK))].into_iter().chain(none_of(2, &NETLINK)))?;
+    // Of the families that are left when the first rule is through: IPv4 and IPv6.
+    let internet = rule(none_of(0, &[libc::AF_UNIX, libc::AF_NETLINK]).chain(none_of(2, &INTERNET)))?;
+    Ok([
+        (libc::SYS_socket, vec![other_families()?, netlink, internet]),
+        (libc::SYS_socketpair, vec![other_families()?]),
+    ]
+    .into())
 }
 
 /// Calls that are refused whatever their arguments.

@@ -156,3 +156,19 @@ fn fixed<'a>(
 ) -> impl Iterator<Item = (&'a Path, BitFlags<AccessFs>)> {
     paths.iter().map(move |path| (Path::new(path), access))
 }
+
+/// Lets this process read these directories, and open nothing else.
+pub(super) fn only_read(directories: &[AbsPath]) -> io::Result<()> {
+    let mut rules = Ruleset::default()
+        .handle_access(AccessFs::from_all(ABI::V5))
+        .and_then(Ruleset::create)
+        .map_err(io::Error::other)?;
+    for directory in directories {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        if let Ok(place) = open(directory.as_path(), flags, Mode::empty()) {
+            let read = make_bitflags!(AccessFs::{ReadFile | ReadDir});
+            rules = rules.add_rule(PathBeneath::new(place, read)).map_err(io::Error::other)?;
+        }
+    }
+    rules.restrict_self().map(drop).map_err(io::Error::other)
+}

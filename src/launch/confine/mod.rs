@@ -102,6 +102,19 @@ pub fn confine(orders: &Orders) -> Result<(), ConfineError> {
     }
 }
 
+/// Lets this process read these directories, and open nothing else, as far as the kernel carries it: for a child of ours
+/// that parses what the agent wrote.
+pub fn only_read(directories: &[AbsPath]) -> io::Result<()> {
+    rustix::thread::set_no_new_privs(true)?;
+    files::only_read(directories)?;
+    // What the agent may not call, its files need not make us call.
+    let filter = filter::of(&Line::ALL.into(), false);
+    filter.map_or(Ok(()), |filter| match filter.load() {
+        Err(error) if filter::is_not_carried(&error) => Ok(()),
+        loaded => loaded,
+    })
+}
+
 fn refuse_what_is_not_carried(orders: &Orders, kernel: Kernel) -> Result<(), ConfineError> {
     for line in orders.lines.iter().filter(|(_, by_name)| **by_name).map(|(line, _)| *line) {
         if let Carried::Partly(why) | Carried::No(why) = kernel.carries(line) {

@@ -51,7 +51,8 @@ fn swapped(one: u32, other: u32) -> String {
         line(high, low, 1);
     }
     // The last id of all is no id (chown(2)).
-    line(high + 1, high + 1, u32::MAX - high - 1);
+    let rest = high.saturating_add(1);
+    line(rest, rest, u32::MAX - rest);
     map
 }
 

@@ -1,0 +1,190 @@
+//! `review`: what the agent left that the human's own tools execute.
+
+use super::{
+    Failure, Global, invoker,
+    printer::{self, Mark},
+    run,
+};
+use crate::{
+    host::places,
+    launch::brief::Brief,
+    model::{AbsPath, AccountName},
+    review::{Change, Finding, Rank, Snapshot, compare, look},
+};
+use clap::Args;
+use serde::Serialize;
+use std::{fs, io::Write, process::ExitCode};
+
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    /// As JSON: see docs/review.md
+    #[arg(long)]
+    json: bool,
+    /// Exit 3 where something was found that runs by itself or by a build
+    #[arg(long)]
+    strict: bool,
+    /// From now on tell of what differs from what is there today
+    #[arg(long)]
+    accept: bool,
+}
+
+/// One project, for a reader.
+#[derive(Debug, Serialize)]
+struct ProjectReview {
+    project: AbsPath,
+    /// Whether something is known of the time before the agent; without it nothing can be told.
+    compared: bool,
+    findings: Vec<Finding>,
+}
+
+/// The whole answer.
+#[derive(Debug, Serialize)]
+struct Review {
+    version: u32,
+    agent: AccountName,
+    projects: Vec<ProjectReview>,
+}
+
+pub(crate) fn review(global: &Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
+    if invoker::is_root() {
+        return Err(Failure::usage("`review` reads what the agent wrote, and does so as you, not as root")
+            .hint("agentuser review, without sudo"));
+    }
+    let brief = run::brief(global)?;
+    let (review, snapshots) = compared(&brief)?;
+    if arguments.accept {
+        for (project, snapshot) in brief.projects.iter().zip(&snapshots) {
+            if let Some(snapshot) = snapshot {
+                keep(&brief.name, project, snapshot)?;
+            }
+        }
+    }
+    if arguments.json {
+        printer::data(&serde_json::to_string_pretty(&review).map_err(Failure::new)?);
+    } else if !global.quiet {
+        show(&review, arguments.accept);
+    }
+    let counts = |finding: &Finding| finding.rank != Rank::Grey;
+    let found = review.projects.iter().flat_map(|project| &project.findings).any(counts);
+    Ok(ExitCode::from(if arguments.strict && found { 3 } else { 0 }))
+}
+
+/// Before the first session with a project: notes what is there. It costs a walk, once.
+pub(super) fn begin(brief: &Brief) {
+    let new: Vec<_> = brief.projects.iter().filter(|project| is_new(&brief.name, project)).cloned().collect();
+    if new.is_empty() {
+        return;
+    }
+    let noted = look::look(&new).map_err(Failure::new).and_then(|snapshots| {
+        let known = new.iter().zip(&snapshots).filter_map(|(project, seen)| Some((project, seen.as_ref()?)));
+        known.into_iter().try_for_each(|(project, snapshot)| keep(&brief.name, project, snapshot))
+    });
+    if let Err(failure) = noted {
+        printer::warn(&format!(
+            "what the projects hold could not be noted for `agentuser review`: {}",
+            failure.error
+        ));
+    }
+}
+
+/// At the end of a shell: says what runs by itself, if there is something.
+pub(super) fn end(brief: &Brief) {
+    const MOST: usize = 5;
+    let Ok((review, _)) = compared(brief) else { return };
+    let red: Vec<_> = review
+        .projects
+        .iter()
+        .flat_map(|project| project.findings.iter().map(move |finding| (&project.project, finding)))
+        .filter(|(_, finding)| finding.rank == Rank::Red)
+        .collect();
+    if red.is_empty() {
+        return;
+    }
+    printer::warn("the agent left what your own tools run by themselves: look at it before you go on");
+    for (project, finding) in red.iter().take(MOST) {
+        printer::say(&format!("  {project}/{}", line(finding)));
+    }
+    if red.len() > MOST {
+        printer::say(&format!("  and {} more", red.len() - MOST));
+    }
+    printer::say("agentuser review tells all; agentuser review --accept takes it as it is");
+}
+
+/// Looks at all projects, and compares.
+fn compared(brief: &Brief) -> Result<(Review, Vec<Option<Snapshot>>), Failure> {
+    let snapshots = look::look(&brief.projects)?;
+    let one = |(project, now): (&AbsPath, &Option<Snapshot>)| {
+        let before = known(&brief.name, project);
+        let both = before.as_ref().zip(now.as_ref());
+        let findings = both.map(|(before, now)| compare(before, now)).unwrap_or_default();
+        ProjectReview { project: project.clone(), compared: both.is_some(), findings }
+    };
+    let projects = brief.projects.iter().zip(&snapshots).map(one).collect();
+    Ok((Review { version: 1, agent: brief.name.clone(), projects }, snapshots))
+}
+
+fn is_new(agent: &AccountName, project: &AbsPath) -> bool {
+    fs::metadata(places::review(agent, project)).is_ok_and(|file| file.len() == 0)
+}
+
+fn known(agent: &AccountName, project: &AbsPath) -> Option<Snapshot> {
+    serde_json::from_slice(&fs::read(places::review(agent, project)).ok()?).ok()
+}
+
+/// Writes what is known of a project into the file that root made for it.
+fn keep(agent: &AccountName, project: &AbsPath, snapshot: &Snapshot) -> Result<(), Failure> {
+    let path = places::review(agent, project);
+    let text = serde_json::to_vec(snapshot).map_err(Failure::new)?;
+    let mut file = fs::OpenOptions::new().write(true).truncate(true).open(&path).map_err(|error| {
+        Failure::new(anyhow::anyhow!("can't write {path}: {error}")).hint("agentuser setup")
+    })?;
+    Ok(file.write_all(&text)?)
+}
+
+/// One finding in a line. All that the agent chose is in escaped form already.
+fn line(finding: &Finding) -> String {
+    let change = match finding.change {
+        Change::New => "new",
+        Change::Changed => "changed",
+        Change::Removed => "removed",
+    };
+    let part = if finding.part.is_empty() { String::new() } else { format!(" {}", finding.part) };
+    let value = finding.value.as_ref().map(|value| format!(" = {value}")).unwrap_or_default();
+    format!("{}{part}{value}: {change}", finding.path)
+}
+
+fn show(review: &Review, accepted: bool) {
+    const MOST: usize = 200;
+    for project in &review.projects {
+        printer::heading(project.project.as_str());
+        if !project.compared {
+            printer::marked(
+                Mark::Open,
+                "nothing is known of the time before the agent: agentuser review --accept",
+            );
+            continue;
+        }
+        if project.findings.is_empty() {
+            printer::marked(Mark::Good, "nothing that your tools would execute was changed");
+        }
+        let mut why = "";
+        for finding in project.findings.iter().take(MOST) {
+            let (mark, word) = match finding.rank {
+                Rank::Red => (Mark::Bad, "by itself"),
+                Rank::Yellow => (Mark::Open, "on building"),
+                Rank::Grey => (Mark::Good, "no program"),
+            };
+            printer::marked(mark, &format!("{word:<11}  {}", line(finding)));
+            if finding.why != why && finding.rank != Rank::Grey {
+                printer::detail(finding.why);
+            }
+            why = finding.why;
+        }
+        if project.findings.len() > MOST {
+            printer::data(&format!("  and {} more: --json", project.findings.len() - MOST));
+        }
+    }
+    if accepted {
+        printer::data("Taken as it is: from now on, what differs from this is told.");
+    }
+}

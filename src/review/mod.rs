@@ -1,0 +1,67 @@
+//! What an agent left in the projects that the human's own tools execute, or take orders from.
+//!
+//! ```text
+//! kind      what is told, how much it matters, and why: pure
+//! names     which files are of which kind, by their path: pure
+//! config    git's configuration: read here, for git itself would act on it
+//! look      one walk over a project, as the human, in a child that can open nothing else
+//! compare   what is there now against what was there before the agent: pure
+//! ```
+//!
+//! Ordinary source is not told of: it shows in `git diff`. Nothing of a project is run, and git is not run in one.
+
+pub mod compare;
+pub mod config;
+pub mod kind;
+#[cfg(target_os = "linux")]
+pub mod look;
+pub mod names;
+
+pub use compare::{Change, Finding, compare};
+pub use kind::{Kind, Rank};
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A thing that is watched: a path below the project, in escaped form, and what of it (a key of a configuration, a script).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Thing {
+    /// Where, as [`crate::model::PathBytes`] shows it.
+    pub path: String,
+    /// What of it; empty for all of it.
+    pub part: String,
+}
+
+/// What a thing is, and its value or a digest of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// What it is.
+    pub kind: Kind,
+    /// Its value, or a digest: only compared, and shown where it is text.
+    pub value: String,
+}
+
+/// All watched things of a project at one time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<(String, String, Seen)>", into = "Vec<(String, String, Seen)>")]
+pub struct Snapshot(pub BTreeMap<Thing, Seen>);
+
+impl From<Vec<(String, String, Seen)>> for Snapshot {
+    fn from(list: Vec<(String, String, Seen)>) -> Self {
+        Self(list.into_iter().map(|(path, part, seen)| (Thing { path, part }, seen)).collect())
+    }
+}
+
+impl From<Snapshot> for Vec<(String, String, Seen)> {
+    fn from(snapshot: Snapshot) -> Self {
+        snapshot.0.into_iter().map(|(thing, seen)| (thing.path, thing.part, seen)).collect()
+    }
+}
+
+impl Snapshot {
+    /// Notes a thing.
+    pub fn note(&mut self, path: &str, part: &str, kind: Kind, value: impl Into<String>) {
+        let thing = Thing { path: path.into(), part: part.into() };
+        self.0.insert(thing, Seen { kind, value: value.into() });
+    }
+}
