@@ -6,7 +6,7 @@ use crate::{
     launch::confine::{Carried, Kernel, Orders},
     model::{AccountName, view::View},
     plan,
-    policy::{Agent, Line, Sharing},
+    policy::{Agent, Line},
 };
 use serde::Serialize;
 
@@ -46,8 +46,9 @@ impl Confinement {
     /// What an agent's launches give up on this machine, with the view that was settled.
     pub(crate) fn of(name: &AccountName, agent: &Agent, machine: &dyn Observe) -> Self {
         let settled = machine.file(&places::view(name)).ok().flatten();
-        let private = settled.and_then(|file| View::kept(&file.bytes)).is_some_and(|v| v.private.is_some());
-        let orders = Orders::of(agent, &plan::home(name), private, agent.sharing == Sharing::Mount);
+        let private = settled.and_then(|file| View::kept(&file.bytes)?.private);
+        let mounts = private.iter().flat_map(|private| &private.projects).any(|seen| seen.mapped);
+        let orders = Orders::of(agent, &plan::home(name), private.is_some(), mounts);
         Self::on(Kernel::present(), &orders, |line| agent.confine.demands(line))
     }
 

@@ -5,9 +5,9 @@ use crate::{
     engine::{Plan, Receipt, Scope, StepReport, report},
     host::{Observe, System, cgroup, gather, places},
     launch::view,
-    model::{AbsPath, AccountName, desired::Desired, facts::Facts},
+    model::{AbsPath, AccountName, desired::Desired, facts::Facts, view::View},
     plan,
-    policy::{self, Policy},
+    policy::{self, Policy, Sharing},
     presets::Expansion,
     step::Layer,
 };
@@ -28,9 +28,18 @@ impl Situation {
     /// Reads the facts for a policy. What the policy asks for and can't be given yet is refused by name.
     pub(crate) fn of(text: String, file: &str, machine: &dyn Observe) -> Result<Self, Failure> {
         let policy = policy::parse(&text, file)?;
-        refuse_unsupported(&policy, file)?;
         let mut facts = gather::facts(&policy, machine)?;
         facts.no_private_view = view::why_not();
+        for agent in policy.agents.values().filter(|agent| agent.sharing == Sharing::Mount) {
+            let Some(human) = facts.humans.get(agent.human.as_str()) else { continue };
+            for project in &agent.projects {
+                let why = view::why_not_mapped(&project.path, human);
+                facts.not_mappable.extend(why.map(|why| (project.path.clone(), why)));
+            }
+        }
+        if !invoker::is_root() {
+            recall(&mut facts, &policy, machine);
+        }
         facts.no_cgroup = cgroup::why_not();
         Ok(Self { text, policy, facts, told: vec![] })
     }
@@ -117,14 +126,15 @@ impl Situation {
     }
 }
 
-fn refuse_unsupported(policy: &Policy, file: &str) -> Result<(), Failure> {
-    let asked = policy::unsupported(policy);
-    let Some(first) = asked.first() else { return Ok(()) };
-    let list =
-        asked.iter().map(|one| format!("{file}:{}:{}: {}: {}", one.line, one.column, one.key, one.asked));
-    let list = list.collect::<Vec<_>>().join("\n  ");
-    let text = format!("the policy asks for what this version can't put in force yet:\n  {list}");
-    Err(Failure::usage(text).hint(first.mend.clone()))
+/// What only root can try was settled at setup: whoever can't try takes it from there.
+fn recall(facts: &mut Facts, policy: &Policy, machine: &dyn Observe) {
+    for name in policy.agents.keys() {
+        let settled = machine.file(&places::view(name)).ok().flatten();
+        if let Some(view) = settled.and_then(|file| View::kept(&file.bytes)) {
+            facts.no_private_view = facts.no_private_view.take().or(view.why);
+            facts.not_mappable.extend(view.not_mapped);
+        }
+    }
 }
 
 /// Compares a plan with the machine, with or without the steps on a human's files.

@@ -98,13 +98,10 @@ struct Status {
     version: u32,
     in_force: bool,
     agents: Vec<AgentStatus>,
+    /// Layers that a release lacks: none.
     not_built: Vec<&'static str>,
     notices: Vec<String>,
 }
-
-/// Layers that no release has yet; their defaults are off.
-pub(crate) const NOT_BUILT: [&str; 1] =
-    ["sharing: mount (id-mapped binds; files of the agent's are its own on the disk)"];
 
 /// What a person should know of the guard. Whether it should run is a step of its own where a service manager sees to it.
 fn guard_notice(situation: &Situation) -> Option<String> {
@@ -149,7 +146,7 @@ pub(crate) fn status(global: &Global, arguments: &Arguments) -> Result<ExitCode,
         }
     }
     let in_force = agents.iter().all(|agent| agent.in_force);
-    let status = Status { version: 1, in_force, agents, not_built: NOT_BUILT.to_vec(), notices };
+    let status = Status { version: 1, in_force, agents, not_built: vec![], notices };
     if arguments.json {
         printer::data(&serde_json::to_string_pretty(&status).map_err(Failure::new)?);
     } else if !global.quiet {
@@ -253,10 +250,6 @@ fn show(status: &Status) {
         if !agent.limits.is_empty() {
             printer::marked(Mark::Good, &format!("limits: {}", agent.limits.join(", ")));
         }
-    }
-    printer::heading("Not in force in this version");
-    for layer in &status.not_built {
-        printer::marked(Mark::Open, layer);
     }
     for notice in &status.notices {
         printer::warn(notice);

@@ -148,6 +148,7 @@ fn keep_target(dir: &PathBuf, receipt: &Receipt) -> Result<(AbsPath, AbsPath), F
 fn keep_home(receipt: &Receipt, from: &AbsPath, to: &AbsPath, machine: &mut System) -> Result<(), Failure> {
     let human = receipt.entries.iter().find_map(|entry| match &entry.step {
         AnyStep::ShareAcl(share) => Some(share.owner.clone()),
+        AnyStep::ShareMount(share) => Some(share.owner.clone()),
         AnyStep::Traverse(parent) => Some(parent.owner.clone()),
         _ => None,
     });

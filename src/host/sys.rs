@@ -76,20 +76,56 @@ struct MountAttr {
 /// The same number on every machine that Rust's C library knows it for, but not in each of its versions.
 const SYS_MOUNT_SETATTR: libc::c_long = 442;
 
+/// Starts a child in a user namespace of its own, which does nothing but wait for the end of the pipe, and answers its
+/// process id (clone(2), `CLONE_NEWUSER`). `wait_on` is the pipe's reading end and `ours` its writing end.
+pub fn child_in_user_namespace(
+    wait_on: std::os::fd::BorrowedFd<'_>,
+    ours: std::os::fd::BorrowedFd<'_>,
+) -> io::Result<u32> {
+    use std::os::fd::AsRawFd;
+    let (wait_on, ours) = (wait_on.as_raw_fd(), ours.as_raw_fd());
+    let flags = libc::CLONE_NEWUSER | libc::SIGCHLD;
+    // SAFETY: without CLONE_VM and a stack it is fork(2): the child has a copy of all memory, and goes on below, where it
+    // makes only calls that are safe after a fork of a process with threads (signal-safety(7)).
+    let pid = checked(unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) })?;
+    if pid == 0 {
+        let mut byte = 0_u8;
+        // SAFETY: a descriptor of the child's own copy, which nobody uses in the child.
+        unsafe { libc::close(ours) };
+        // SAFETY: `byte` is one writable byte.
+        unsafe { libc::read(wait_on, (&raw mut byte).cast(), 1) };
+        // SAFETY: it ends the child without running anything of the parent's.
+        unsafe { libc::_exit(0) };
+    }
+    u32::try_from(pid).map_err(io::Error::other)
+}
+
 /// No set-id bits and no device files count on a mount (`MOUNT_ATTR_NOSUID`, `MOUNT_ATTR_NODEV`).
 pub const INERT: u64 = 0x2 | 0x4;
 /// Nothing can be written through a mount (`MOUNT_ATTR_RDONLY`).
 pub const READ_ONLY: u64 = 0x1;
 
+/// Ids are mapped on a mount (`MOUNT_ATTR_IDMAP`).
+const ID_MAPPED: u64 = 0x0010_0000;
+
 /// Adds attributes to a mount, given by its root, or to those below it as well, and takes it out of every propagation
-/// (`mount_setattr(2)`, `AT_RECURSIVE`, `MS_PRIVATE`). Linux 5.12; older kernels answer `ENOSYS`.
+/// (`mount_setattr(2)`, `AT_RECURSIVE`, `MS_PRIVATE`). With a user namespace its ids are mapped, which a filesystem may
+/// not carry (`EINVAL`). Linux 5.12; older kernels answer `ENOSYS`.
 pub fn set_mount_attributes(
     root: std::os::fd::BorrowedFd<'_>,
     attributes: u64,
     recursive: bool,
+    user_namespace: Option<std::os::fd::BorrowedFd<'_>>,
 ) -> io::Result<()> {
     use std::os::fd::AsRawFd;
-    let attr = MountAttr { attr_set: attributes, attr_clr: 0, propagation: libc::MS_PRIVATE, userns_fd: 0 };
+    let mapped = if user_namespace.is_some() { ID_MAPPED } else { 0 };
+    let userns_fd = user_namespace.map_or(Ok(0), |fd| u64::try_from(fd.as_raw_fd()));
+    let attr = MountAttr {
+        attr_set: attributes | mapped,
+        attr_clr: 0,
+        propagation: libc::MS_PRIVATE,
+        userns_fd: userns_fd.map_err(|_| io::ErrorKind::InvalidInput)?,
+    };
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the path is NUL-terminated, `attr` lives through the call and has the size that is passed; the kernel only
     // reads both.

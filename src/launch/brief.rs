@@ -9,7 +9,7 @@ use crate::{
     host::{places, trust},
     model::{AbsPath, AccountName, Uid, view},
     plan,
-    policy::{Agent, Dns, EnvPattern, Log, Outbound, Policy, Sharing},
+    policy::{Agent, Dns, EnvPattern, Log, Outbound, Policy},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -66,12 +66,12 @@ impl Brief {
             outbound_allowed: agent.network.outbound == Outbound::Allow,
             guarded: agent.network.dns == Dns::Gate || agent.network.log != Log::None,
             flight: Flight::of(&plan::firewall(Uid(0), vec![], &agent.network)),
-            kept: keeper::kept(agent),
+            kept: keeper::kept(agent, &view),
             confine: Orders::of(
                 agent,
                 &plan::home(name),
                 view.private.is_some(),
-                agent.sharing == Sharing::Mount,
+                view.private.iter().flat_map(|private| &private.projects).any(|seen| seen.mapped),
             ),
             limits: Limits::from(&agent.limits),
             private: view.private,

@@ -126,6 +126,8 @@ pub struct Facts {
     pub no_private_view: Option<String>,
     /// Why memory and processors can't be limited here; none where they can.
     pub no_cgroup: Option<String>,
+    /// Why projects can't be shared by id-mapped mounts here; those that can, and those that no policy asks it for, are not in it.
+    pub not_mappable: BTreeMap<AbsPath, String>,
     /// Fresh random text for an ownership marker.
     pub nonce: String,
     /// What presets and names stand for.

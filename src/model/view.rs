@@ -3,6 +3,7 @@
 
 use super::AbsPath;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What was settled. Kept in a file of root's beside the policy as it is in force.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +17,9 @@ pub struct View {
     /// Why it is not, where that was not the policy's own choice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// Projects that are shared by entries on the disk though the policy asks for id-mapped mounts, each with the reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub not_mapped: BTreeMap<AbsPath, String>,
 }
 
 /// What root's half of a launch has to make.
@@ -40,9 +44,17 @@ pub struct Seen {
     pub writable: bool,
     /// Whether git's own files in it are kept from being written all the same.
     pub guarded: bool,
+    /// Whether the human's files are the agent's own there, by an id-mapped mount: nothing on the disk is changed.
+    pub mapped: bool,
 }
 
 impl View {
+    /// Whether a project is shared by an id-mapped mount.
+    pub fn maps(&self, project: &AbsPath) -> bool {
+        let mut projects = self.private.iter().flat_map(|private| &private.projects);
+        projects.any(|seen| seen.mapped && seen.path == *project)
+    }
+
     /// The text of the file that keeps it.
     pub fn keep(&self) -> String {
         // A structure of text and lists can't fail.
@@ -61,9 +73,10 @@ mod tests {
 
     #[test]
     fn what_was_kept_is_read_again_and_nothing_else() {
-        let seen = Seen { path: "/home/ann/shop".parse().unwrap(), writable: true, guarded: true };
+        let seen =
+            Seen { path: "/home/ann/shop".parse().unwrap(), writable: true, guarded: true, mapped: true };
         let private = Private { groups: vec!["render".into()], tmp: true, projects: vec![seen] };
-        let view = View { version: 1, private: Some(private), why: None };
+        let view = View { version: 1, private: Some(private), ..View::default() };
         assert_eq!(View::kept(view.keep().as_bytes()), Some(view));
         for bad in ["", "{}", "{\"version\":2}", "{\"version\":1,\"x\":1}"] {
             assert_eq!(View::kept(bad.as_bytes()), None, "{bad}");

@@ -126,11 +126,17 @@ pub fn desire(policy: &policy::Policy, name: &AccountName, facts: &Facts) -> Res
             return Err(DesireError::NoGroup { agent: name.clone(), group: group.clone() });
         }
     }
+    let view = view(name, agent, facts)?;
     let mut projects = Vec::new();
     let mut traverse = Vec::new();
     for project in &agent.projects {
         refuse_shared_twice(policy, name, &project.path)?;
-        parents(&project.path, &human, facts, &mut traverse)?;
+        let mut way = Vec::new();
+        parents(&project.path, &human, facts, &mut way)?;
+        // Root shows what it maps; nobody has to find the way there.
+        if !view.maps(&project.path) {
+            traverse.append(&mut way);
+        }
         let access = match project.access {
             policy::Access::ReadWrite => Access::ReadWrite,
             policy::Access::ReadOnly => Access::ReadOnly,
@@ -139,7 +145,6 @@ pub fn desire(policy: &policy::Policy, name: &AccountName, facts: &Facts) -> Res
     }
     traverse.sort();
     traverse.dedup();
-    let view = view(name, agent, facts)?;
     let open = Expansion::of(&agent.network, name, &facts.catalog)
         .map_err(|source| DesireError::Network { agent: name.clone(), source })?;
     let ranges =
@@ -203,14 +208,25 @@ fn view(name: &AccountName, agent: &policy::Agent, facts: &Facts) -> Result<view
         if agent.projects.iter().any(|project| project.git == Some(policy::Git::Guard)) {
             return Err(no("git: guard", why));
         }
-        let why = agent.view.is_none().then(|| why.to_owned());
-        return Ok(view::View { version: 1, private: None, why });
+        let wants_mount = agent.sharing == policy::Sharing::Mount;
+        if wants_mount && agent.view.is_some() {
+            return Err(no("sharing: mount", why));
+        }
+        let not_mapped = |project: &policy::Project| (project.path.clone(), why.to_owned());
+        return Ok(view::View {
+            version: 1,
+            private: None,
+            why: agent.view.is_none().then(|| why.to_owned()),
+            not_mapped: agent.projects.iter().filter(|_| wants_mount).map(not_mapped).collect(),
+        });
     }
     let tmp = agent.confine.private_tmp != Some(false);
     let seen = |project: &policy::Project| {
         let writable = project.access == policy::Access::ReadWrite;
         let guarded = writable && project.git != Some(policy::Git::Open);
-        view::Seen { path: project.path.clone(), writable, guarded }
+        let mapped =
+            agent.sharing == policy::Sharing::Mount && !facts.not_mappable.contains_key(&project.path);
+        view::Seen { path: project.path.clone(), writable, guarded, mapped }
     };
     let projects: Vec<_> = agent.projects.iter().map(seen).collect();
     for project in &projects {
@@ -223,8 +239,10 @@ fn view(name: &AccountName, agent: &policy::Agent, facts: &Facts) -> Result<view
             return Err(DesireError::Project { path: project.path.clone(), why });
         }
     }
+    let not_mapped = projects.iter().filter_map(|seen| facts.not_mappable.get_key_value(&seen.path));
+    let not_mapped = not_mapped.map(|(path, why)| (path.clone(), why.clone())).collect();
     let private = view::Private { groups: agent.groups.clone(), tmp, projects };
-    Ok(view::View { version: 1, private: Some(private), why: None })
+    Ok(view::View { version: 1, private: Some(private), why: None, not_mapped })
 }
 
 fn owner(human: &str, agent: &AccountName, facts: &Facts) -> Result<Owner, DesireError> {

@@ -9,12 +9,12 @@ use crate::{
         AbsPath, Family,
         desired::Desired,
         facts::{Denial, Facts},
-        view::Private,
+        view::{Private, View},
     },
     share,
     step::{
         Account, After, AnyStep, Content, Directory, File, FilterTable, Group, Home, Layer, Line, List,
-        Netfilter, NftTable, PrivateTmp, Service, ShareAcl, Sockets, Traverse,
+        Netfilter, NftTable, PrivateTmp, Service, ShareAcl, ShareMount, Sockets, Traverse,
     },
 };
 
@@ -185,7 +185,11 @@ fn sharing(desired: &Desired) -> Vec<AnyStep> {
             threads: 2,
             break_links: false,
         };
-        ShareAcl { job, owner: desired.human.clone(), records: state.clone() }.into()
+        if desired.view.maps(&project.path) {
+            ShareMount { job, owner: desired.human.clone(), records: state.clone() }.into()
+        } else {
+            ShareAcl { job, owner: desired.human.clone(), records: state.clone() }.into()
+        }
     });
     traverse.chain(trees).collect()
 }
@@ -200,6 +204,12 @@ fn private_title(private: &Private) -> String {
         _ => format!("git: open in {} projects", open.len()),
     };
     format!("private view: other homes and processes{tmp} and /dev/shm are out of sight; {git}")
+}
+
+/// Projects whose files keep entries on the disk though the policy asks for mounts.
+fn not_mapped(view: &View) -> String {
+    let lines = view.not_mapped.iter().map(|(path, why)| format!("; sharing: acl in {path}, for {why}"));
+    lines.collect::<Vec<_>>().concat()
 }
 
 /// What git must know of an agent's projects, which belong to somebody else: that these, and no others, are meant.
@@ -233,7 +243,7 @@ fn view(desired: &Desired) -> Vec<AnyStep> {
         replaces: false,
         layer: Layer::Launch,
         title: match (private, &desired.view.why) {
-            (Some(private), _) => private_title(private),
+            (Some(private), _) => private_title(private) + &not_mapped(&desired.view),
             (None, Some(why)) => format!("plain view, and git: audit only, for {why}"),
             (None, None) => "plain view, as the policy says, and so git: audit only".into(),
         },

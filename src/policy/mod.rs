@@ -4,8 +4,8 @@
 //! column and the mend, and what is let through is a value that the rest of the program need not doubt. Pure: text in,
 //! values out.
 //!
-//! A key that a later layer brings into force is an `Option`: `None` says that the file leaves it open, so that what was
-//! asked for by name and can't be given yet is refused ([`unsupported`]) while a plain policy works.
+//! A key whose default depends on the machine is an `Option`: `None` says that the file leaves it open, so that what was
+//! asked for by name and can't be had is refused while a plain policy works.
 
 #![forbid(unsafe_code)]
 
@@ -14,7 +14,6 @@ pub mod edit;
 mod environment;
 mod error;
 mod groups;
-mod layers;
 mod names;
 mod network;
 mod parse;
@@ -30,7 +29,6 @@ pub use confine::{Confine, Line};
 pub use edit::{EditError, add_agent, add_project, remove_agent, remove_project};
 pub use environment::{EnvPattern, secret_name};
 pub use error::{PolicyError, Problem, Refusal};
-pub use layers::{Unsupported, unsupported};
 pub use names::{DomainName, HumanName, MemorySize, PRESETS, PresetName, Region};
 pub use parse::parse;
 pub use paths::toolchain;
@@ -49,28 +47,18 @@ pub const VERSION: u64 = 1;
 pub const MAX_BYTES: usize = 1 << 20;
 
 /// A whole policy file. Two are equal when they say the same, wherever in the file they say it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     /// The agents by account name; none after the last one was removed.
     pub agents: BTreeMap<AccountName, Agent>,
-    /// Where the keys that [`unsupported`] names stand in the file.
-    places: layers::Places,
 }
 
 impl Policy {
     /// A policy that was not read from a file.
     pub fn new(agents: BTreeMap<AccountName, Agent>) -> Self {
-        Self { agents, places: layers::Places::default() }
+        Self { agents }
     }
 }
-
-impl PartialEq for Policy {
-    fn eq(&self, other: &Self) -> bool {
-        self.agents == other.agents
-    }
-}
-
-impl Eq for Policy {}
 
 /// One agent.
 #[derive(Clone, Debug, PartialEq, Eq)]

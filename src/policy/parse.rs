@@ -6,7 +6,7 @@ use super::{
     Access, Agent, EnvPattern, Environment, Limits, MAX_BYTES, MemorySize, Policy, PolicyError, Project,
     VERSION, confine, environment,
     error::{Place, Refusal, quote},
-    groups, layers,
+    groups,
     names::HumanName,
     paths,
     reader::{Fields, Reader},
@@ -52,11 +52,10 @@ pub fn parse(text: &str, file: &str) -> Result<Policy, PolicyError> {
     }
     let root = yaml::tree(text).map_err(|(at, refusal)| refused(at, refusal))?;
     let mut reader = Reader { text, problems: Vec::new() };
-    let mut policy = reader.policy(&root);
+    let policy = reader.policy(&root);
     if !reader.problems.is_empty() {
         return Err(PolicyError::new(file, reader.problems));
     }
-    policy.places = layers::places(&policy, &root);
     Ok(policy)
 }
 

@@ -16,6 +16,7 @@ mod nft_table;
 mod private_tmp;
 mod service;
 mod share_acl;
+mod share_mount;
 mod sockets;
 
 pub use account::Account;
@@ -31,6 +32,7 @@ pub use nft_table::NftTable;
 pub use private_tmp::PrivateTmp;
 pub use service::Service;
 pub use share_acl::{ShareAcl, Traverse};
+pub use share_mount::ShareMount;
 pub use sockets::Sockets;
 
 use crate::host::{Act, DirState, FileState, HostError, Observe};
@@ -197,6 +199,7 @@ any_step!(
     PrivateTmp,
     Service,
     ShareAcl,
+    ShareMount,
     Sockets,
     Traverse
 );

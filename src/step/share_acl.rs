@@ -37,7 +37,7 @@ pub struct Traverse {
 }
 
 /// The file that keeps what a share found before it, named by a digest: a path may be longer than a name.
-fn record(records: &AbsPath, kind: &str, path: &AbsPath) -> AbsPath {
+pub(super) fn record(records: &AbsPath, kind: &str, path: &AbsPath) -> AbsPath {
     records.join(&format!("{kind}-{:016x}.jsonl", fnv1a(path.as_str().bytes())))
 }
 

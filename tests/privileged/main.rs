@@ -15,6 +15,7 @@ mod git;
 mod job;
 mod keeper;
 mod lifecycle;
+mod mount;
 mod policies;
 mod reviews;
 mod session;

@@ -110,8 +110,11 @@ fn start_command(name: &AccountName) -> Result<Result<(), String>, Failure> {
 /// Has files of one project that have names outside it replaced by copies.
 fn mark_links(plan: &mut Plan, root: Option<&AbsPath>) {
     for step in &mut plan.steps {
-        if let AnyStep::ShareAcl(share) = step {
-            share.job.break_links = root == Some(&share.job.root);
-        }
+        let job = match step {
+            AnyStep::ShareAcl(share) => &mut share.job,
+            AnyStep::ShareMount(share) => &mut share.job,
+            _ => continue,
+        };
+        job.break_links = root == Some(&job.root);
     }
 }

@@ -5,7 +5,7 @@ use crate::{
         Failure, ask,
         printer::{self, Mark},
         situation::{self, Situation},
-        status::{self, Line},
+        status::Line,
     },
     engine::StepReport,
     host::System,
@@ -238,10 +238,6 @@ pub(super) fn next(situation: &Situation, names: &[AccountName]) {
         );
         printer::data(&format!("Next: {start}"));
     }
-    printer::data(&format!(
-        "Not in force in this version: {}.",
-        status::NOT_BUILT.map(|text| text.split(" (").next().unwrap_or(text)).join("; ")
-    ));
 }
 
 fn projects(agent: &crate::policy::Agent, access: crate::policy::Access) -> String {

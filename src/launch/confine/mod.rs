@@ -31,6 +31,8 @@ pub struct Orders {
     /// The lines that are to be in force, and whether the policy asks for each by name.
     lines: BTreeMap<Line, bool>,
     files: Option<files::Files>,
+    /// Whether nothing starts without the filter: it keeps set-id bits off the disk.
+    needs_filter: bool,
     filter: Option<filter::Filter>,
 }
 
@@ -56,8 +58,8 @@ pub enum ConfineError {
 }
 
 impl Orders {
-    /// What the policy says of an agent with this home, in the private view or the plain one. `mounts` says that projects are id-mapped mounts, through which a
-    /// set-user-id bit would reach the disk as the human's.
+    /// What the policy says of an agent with this home, in the private view or the plain one. `mounts` says that projects
+    /// are id-mapped mounts, through which a set-user-id bit would reach the disk as the human's.
     pub fn of(agent: &Agent, home: &AbsPath, private: bool, mounts: bool) -> Self {
         let confine = &agent.confine;
         // In the private view what is not to be reached is not there. Landlock would add cost, and take mount(2) from the
@@ -67,6 +69,7 @@ impl Orders {
         let lines: BTreeMap<_, _> = wanted.map(|line| (line, confine.demands(line))).collect();
         Self {
             files: lines.contains_key(&Line::Landlock).then(|| files::Files::of(agent, home)),
+            needs_filter: mounts,
             filter: filter::of(&lines.keys().copied().collect(), mounts),
             lines,
         }
@@ -90,7 +93,7 @@ pub fn confine(orders: &Orders) -> Result<(), ConfineError> {
     files::restrict(orders, kernel).map_err(refused("Landlock"))?;
     let Some(filter) = &orders.filter else { return Ok(()) };
     match filter.load() {
-        Err(source) if filter::is_not_carried(&source) => {
+        Err(source) if filter::is_not_carried(&source) && !orders.needs_filter => {
             let demanded = orders.lines.iter().find(|(line, by_name)| **by_name && line.is_a_filter());
             let why = kernel::NO_SECCOMP.into();
             demanded.map_or(Ok(()), |(line, _)| Err(ConfineError::NotCarried { line: *line, why }))

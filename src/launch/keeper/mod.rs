@@ -17,8 +17,8 @@ use super::{
 };
 use crate::{
     host::{places, sys, users},
-    model::{AbsPath, AccountName, Uid},
-    policy::{Access, Agent, Sharing},
+    model::{AbsPath, AccountName, Uid, view::View},
+    policy::{Access, Agent},
     share::{Job, Kept},
 };
 use rustix::{
@@ -39,8 +39,8 @@ const NAME: &std::ffi::CStr = c"agentuser-keep";
 const RESTARTS: u32 = 5;
 
 /// The projects of an agent that both may write to, by ACLs.
-pub(super) fn kept(agent: &Agent) -> Vec<AbsPath> {
-    let by_acl = agent.projects.iter().filter(|_| agent.sharing == Sharing::Acl);
+pub(super) fn kept(agent: &Agent, view: &View) -> Vec<AbsPath> {
+    let by_acl = agent.projects.iter().filter(|project| !view.maps(&project.path));
     by_acl.filter(|project| project.access == Access::ReadWrite).map(|project| project.path.clone()).collect()
 }
 

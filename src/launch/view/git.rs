@@ -82,7 +82,7 @@ impl Guard<'_> {
         let flags =
             OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
         let tree = open_tree(object, "", flags).map_err(|errno| SessionError::view(&path, errno))?;
-        sys::set_mount_attributes(tree.as_fd(), attributes, false)
+        sys::set_mount_attributes(tree.as_fd(), attributes, false, None)
             .map_err(|error| SessionError::view(&path, error))?;
         attach(&tree, object, &path)?;
         Ok(tree)

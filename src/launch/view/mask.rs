@@ -172,7 +172,7 @@ impl Roof {
 
     /// Makes the mask itself read-only; what is shown below it is not touched.
     pub(super) fn seal(&self) -> Result<(), SessionError> {
-        sys::set_mount_attributes(self.root.as_fd(), sys::READ_ONLY, false)
+        sys::set_mount_attributes(self.root.as_fd(), sys::READ_ONLY, false, None)
             .map_err(|errno| SessionError::view(format!("a mask over {}", self.path), errno))
     }
 }

@@ -12,11 +12,13 @@
 mod account;
 mod git;
 mod home;
+mod idmap;
 mod mask;
 mod project;
 mod system;
 
 pub use git::make_ready;
+pub use project::why_not_mapped;
 pub use system::why_not;
 
 use super::{
@@ -158,9 +160,12 @@ fn make(brief: &Brief, private: &Private, accounts: &Accounts) -> Result<(), Ses
     mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
         .map_err(|errno| SessionError::view("mounts of its own", errno))?;
     // All that is shown is taken before anything is masked.
+    let mapped = private.projects.iter().any(|seen| seen.mapped);
+    let ids = mapped.then(|| idmap::namespace(&accounts.human, &accounts.agent)).transpose();
+    let ids = ids.map_err(|error| SessionError::view("a mapping of ids", error))?;
     let mut projects = Vec::new();
     for seen in &private.projects {
-        projects.extend(project::open(seen, accounts.human.uid)?);
+        projects.extend(project::open(seen, &accounts.human, ids.as_ref())?);
     }
     let home = home::open(&plan::home(&brief.name), accounts.agent.uid)?;
     let tmp = if private.tmp { system::tmp(&places::private_tmp(&brief.name))? } else { vec![] };
@@ -197,13 +202,23 @@ fn said(errno: rustix::io::Errno) -> String {
 
 /// A copy of the mount of a directory, and of those below it, that is not in the tree yet.
 fn copy_of(dir: impl AsFd, attributes: u64, path: &str) -> Result<OwnedFd, SessionError> {
+    mapped_copy_of(dir, attributes, None, path)
+}
+
+/// The same with ids mapped by a user namespace.
+fn mapped_copy_of(
+    dir: impl AsFd,
+    attributes: u64,
+    ids: Option<&OwnedFd>,
+    path: &str,
+) -> Result<OwnedFd, SessionError> {
     let failed = |errno: io::Error| SessionError::view(path, errno);
     let flags = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
         | OpenTreeFlags::AT_EMPTY_PATH
         | OpenTreeFlags::AT_RECURSIVE;
     let tree = open_tree(dir, "", flags).map_err(|errno| failed(errno.into()))?;
-    sys::set_mount_attributes(tree.as_fd(), attributes, true).map_err(failed)?;
+    sys::set_mount_attributes(tree.as_fd(), attributes, true, ids.map(AsFd::as_fd)).map_err(failed)?;
     Ok(tree)
 }
 

@@ -201,6 +201,14 @@ impl Machine {
         finish(self.root(argv), b"").ok().text()
     }
 
+    /// Runs a command as the agent's account in the namespace, outside of any session.
+    #[track_caller]
+    pub(crate) fn command_as_agent(&self, argv: &[&str]) -> Outcome {
+        let ids = [format!("--reuid={AGENT}"), format!("--regid={AGENT}")];
+        let before = ["setpriv", &ids[0], &ids[1], "--clear-groups", "--"];
+        finish(self.root(&[&before, argv].concat()), b"")
+    }
+
     /// Feeds a command of root's in the namespace, which must succeed.
     #[track_caller]
     pub(crate) fn feed(&self, argv: &[&str], input: &str) {
