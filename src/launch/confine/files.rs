@@ -45,7 +45,7 @@ const TEMPORARY: [&str; 4] = ["/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue"];
 
 /// Devices that programs use: terminals, sources of nothing and of chance, the GPU, sound, files in user space. The mode
 /// of each decides as well.
-const DEVICES: [&str; 20] = [
+const DEVICES: [&str; 17] = [
     "/dev/null",
     "/dev/zero",
     "/dev/full",
@@ -53,11 +53,8 @@ const DEVICES: [&str; 20] = [
     "/dev/urandom",
     "/dev/tty",
     "/dev/ptmx",
-    "/dev/pts",
-    "/dev/dri",
     "/dev/kfd",
     "/dev/fuse",
-    "/dev/snd",
     "/dev/nvidiactl",
     "/dev/nvidia-uvm",
     "/dev/nvidia-uvm-tools",
@@ -67,6 +64,9 @@ const DEVICES: [&str; 20] = [
     "/dev/nvidia2",
     "/dev/nvidia3",
 ];
+
+/// The same, by the directory.
+const DEVICE_DIRECTORIES: [&str; 3] = ["/dev/pts", "/dev/dri", "/dev/snd"];
 
 const READ: BitFlags<AccessFs> = make_bitflags!(AccessFs::{Execute | ReadFile | ReadDir});
 const USE: BitFlags<AccessFs> =
@@ -78,9 +78,11 @@ const WRITE: BitFlags<AccessFs> = make_bitflags!(AccessFs::{
         | MakeDir | MakeReg | MakeSock | MakeFifo | MakeSym
 });
 
-/// What the policy adds to the usual places.
+/// The places of an agent. Those of the system are found when the policy is put in force: a launch does not look for what
+/// is not there, nor for links of a merged `/usr`, which need no rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Files {
+    system: Vec<AbsPath>,
     read: Vec<AbsPath>,
     write: Vec<AbsPath>,
 }
@@ -94,7 +96,9 @@ impl Files {
         let read = paths(Access::ReadOnly).chain(toolchains).chain([agent.shell.clone()]);
         let write = std::iter::once(home.clone()).chain(paths(Access::ReadWrite));
         let is_system = |path: &AbsPath| SYSTEM.iter().any(|dir| path.is_within(&AbsPath::fixed(dir)));
+        let is_there = |path: &AbsPath| std::fs::symlink_metadata(path).is_ok_and(|is| is.is_dir());
         Self {
+            system: SYSTEM.iter().map(|dir| AbsPath::fixed(dir)).filter(is_there).collect(),
             read: read.filter(|path| !is_system(path)).chain(agent.confine.read.iter().cloned()).collect(),
             write: write.chain(agent.confine.write.iter().cloned()).collect(),
         }
@@ -124,27 +128,25 @@ pub(super) fn restrict(orders: &Orders, kernel: Kernel) -> io::Result<()> {
     }
     let mut rules = rules.create().map_err(io::Error::other)?;
     if let Some(files) = files {
-        let all = fixed(&SYSTEM, READ)
+        let directories = files.system.iter().map(|path| (path.as_path(), READ));
+        let directories = directories
             .chain(fixed(&["/proc"], PROCESSES))
             .chain(fixed(&["/dev"], AccessFs::ReadDir.into()))
-            .chain(fixed(&DEVICES, USE))
+            .chain(fixed(&DEVICE_DIRECTORIES, USE))
             .chain(fixed(&TEMPORARY, WRITE))
-            .chain(files.read.iter().map(|path| (path.as_path(), READ)))
-            .chain(files.write.iter().map(|path| (path.as_path(), WRITE)));
-        for (path, access) in all {
+            .chain(fixed(&DEVICES, USE & AccessFs::from_file(ABI::V5)));
+        let own = files.read.iter().map(|path| (path.as_path(), READ));
+        let own = own.chain(files.write.iter().map(|path| (path.as_path(), WRITE)));
+        // What the policy names may be a file.
+        let own = own.map(|(path, access)| {
+            let is_file = std::fs::metadata(path).is_ok_and(|is| !is.is_dir());
+            (path, if is_file { access & AccessFs::from_file(ABI::V5) } else { access })
+        });
+        for (path, access) in directories.chain(own) {
             // What is not there needs no rule, nor what can't be reached anyway.
-            let Ok(place) = open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
-            else {
-                continue;
-            };
-            let is = rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(&place)?.st_mode);
-            let access = match is {
-                rustix::fs::FileType::Directory => access,
-                // Of a merged /usr; the rule would be about the link itself.
-                rustix::fs::FileType::Symlink => continue,
-                _ => access & AccessFs::from_file(ABI::V5),
-            };
-            rules = rules.add_rule(PathBeneath::new(place, access)).map_err(io::Error::other)?;
+            if let Ok(place) = open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
+                rules = rules.add_rule(PathBeneath::new(place, access)).map_err(io::Error::other)?;
+            }
         }
     }
     rules.restrict_self().map(drop).map_err(io::Error::other)
