@@ -11,8 +11,9 @@ use crate::{
     host::{
         Act, HostError, Lock, Observe, System,
         dir::{self, Account, Dir},
-        places,
+        places, users,
     },
+    launch::keeper::end_keepers,
     model::{AbsPath, AccountName},
     policy::edit,
     step::AnyStep,
@@ -59,6 +60,7 @@ pub(crate) fn teardown(global: &Global, arguments: &Arguments) -> Result<ExitCod
     if let Some((from, to)) = &keep {
         keep_home(&receipt, from, to, &mut machine)?;
     }
+    end_humans_keeper(&name);
     engine::teardown(&scope, &mut machine, &mut steps)?;
     let others = situation::agents_set_up(&machine)?;
     if others.is_empty() {
@@ -72,6 +74,16 @@ pub(crate) fn teardown(global: &Global, arguments: &Arguments) -> Result<ExitCod
         printer::data(&format!("{name} is gone; what it changed on this machine is as it was."));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The human's keeper would go on for some seconds, and ask for the agent's. That one ends with the agent's processes; other
+/// agents of the human's get another by their next session.
+fn end_humans_keeper(name: &AccountName) {
+    // A policy that can't be read keeps nothing from being torn down.
+    let policy = invoker::policy().ok().flatten();
+    let human = policy.and_then(|(_, policy)| Some(policy.agents.get(name)?.human.to_string()));
+    let account = human.and_then(|human| users::person(&human).ok().flatten());
+    end_keepers(account.map(|account| account.uid).as_slice());
 }
 
 /// Takes back what all agents share where no agent is left: a setup was cut short before its first one, or a teardown

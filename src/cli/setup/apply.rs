@@ -3,8 +3,8 @@
 use crate::{
     cli::{Failure, guard, helper, printer::Steps, situation::Situation},
     engine::{self, Plan},
-    host::{System, places},
-    launch::{brief::Stamp, relay},
+    host::{System, places, users},
+    launch::{brief::Stamp, keeper::end_keepers, relay},
     model::{AbsPath, AccountName},
     step::AnyStep,
 };
@@ -23,8 +23,13 @@ pub(in crate::cli) fn apply(
     break_links: Option<&AbsPath>,
     quiet: bool,
 ) -> Result<(), Failure> {
+    let has_sub_uids = situation.gives_sub_uids(names)?;
+    if has_sub_uids {
+        let accounts = names.iter().filter_map(|name| users::person(name.as_str()).ok().flatten());
+        end_keepers(&accounts.map(|account| account.uid).collect::<Vec<_>>());
+    }
     put_in_force(situation, names, break_links, quiet)?;
-    if situation.gives_sub_uids(names)? {
+    if has_sub_uids {
         // Rules held what ran under the ranges until they were taken away. Now the rules go, too.
         let now = Situation::of(situation.text.clone(), places::POLICY, &System::new())?;
         put_in_force(&now, names, break_links, quiet)?;

@@ -11,6 +11,8 @@
 mod sessions;
 mod watch;
 
+pub use sessions::end_keepers;
+
 use super::{
     brief::{Brief, Stamp},
     confine, relay,

@@ -3,7 +3,13 @@
 
 use super::NAME;
 use crate::model::Uid;
-use std::{fs, os::unix::fs::MetadataExt};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 /// Whether one of these accounts has a process.
 pub(super) fn run(agents: &[Uid]) -> bool {
@@ -14,6 +20,23 @@ pub(super) fn run(agents: &[Uid]) -> bool {
 pub(super) fn without_keeper(agents: &[Uid]) -> Vec<Uid> {
     let kept: Vec<Uid> = processes().filter_map(|(pid, _)| keeper(&pid)).collect();
     agents.iter().copied().filter(|agent| !kept.contains(agent)).collect()
+}
+
+/// Ends the keepers of these accounts, and waits until they are gone. For root: an account that has a process can't be changed
+/// by usermod(8).
+pub fn end_keepers(accounts: &[Uid]) {
+    let is_one = |pid: &str| keeper(pid).is_some_and(|account| accounts.contains(&account));
+    for (name, _) in processes().filter(|(pid, _)| is_one(pid)) {
+        let Some(pid) = name.parse().ok().and_then(Pid::from_raw) else { continue };
+        // The number may be another process's by now; what the descriptor stands for is asked again.
+        let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { continue };
+        if is_one(&name) && pidfd_send_signal(&process, Signal::KILL).is_ok() {
+            let end = Instant::now() + Duration::from_secs(1);
+            while Path::new("/proc").join(&name).exists() && Instant::now() < end {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        }
+    }
 }
 
 fn processes() -> impl Iterator<Item = (String, Uid)> {
