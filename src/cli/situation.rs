@@ -7,7 +7,7 @@ use crate::{
     launch::view,
     model::{AbsPath, AccountName, desired::Desired, facts::Facts, view::View},
     plan,
-    policy::{self, Policy, Sharing},
+    policy::{self, Agent, Policy, Sharing},
     presets::Expansion,
     step::Layer,
 };
@@ -103,6 +103,16 @@ impl Situation {
             let open = self.open(name).unwrap_or_default();
             notices.extend(open.notes.into_iter().map(|note| format!("agent `{name}`: {note}")));
         }
+        for (name, agent) in &self.policy.agents {
+            let Ok(desired) = self.desired(name) else { continue };
+            let hidden = desired.view.private.map(|_| out_of_sight(agent, &desired.human.home));
+            notices.extend(hidden.into_iter().flatten().map(|path| {
+                format!(
+                    "agent `{name}`: {path} is out of sight in its private view: agentuser share --read-only {path}, \
+                     or a directory above it"
+                )
+            }));
+        }
         notices.extend(self.told.iter().cloned());
         if !self.facts.systemd {
             notices.push(
@@ -124,6 +134,13 @@ impl Situation {
         }
         notices
     }
+}
+
+/// What a policy names in the human's home and does not share: the private view masks it.
+fn out_of_sight<'a>(agent: &'a Agent, home: &AbsPath) -> Vec<&'a AbsPath> {
+    let named = agent.path.iter().chain(&agent.confine.read).chain(&agent.confine.write);
+    let shared = |path: &AbsPath| agent.projects.iter().any(|project| path.is_within(&project.path));
+    named.filter(|path| path.is_within(home) && !shared(path)).collect()
 }
 
 /// What only root can try was settled at setup: whoever can't try takes it from there.
@@ -168,4 +185,20 @@ pub(crate) fn agents_set_up(machine: &dyn Observe) -> Result<Vec<AccountName>, F
 fn receipt_exists(machine: &dyn Observe, name: &AccountName) -> bool {
     let path: AbsPath = Scope::Agent(name.clone()).state();
     machine.names(&path).is_ok_and(|names| names.iter().any(|name| name == "receipt.json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_view_hides_is_told() {
+        let text = "version: 1\nagents:\n  bot:\n    human: ann\n    projects:\n      - path: /home/ann/node\n        \
+                    access: read-only\n    path: [/home/ann/node/bin, /home/ann/go/bin, /opt/bin]\n    confine:\n      \
+                    read: [/home/ann/data, /srv/data]\n";
+        let policy = policy::parse(text, "p").unwrap();
+        let hidden = out_of_sight(&policy.agents[&"bot".parse().unwrap()], &"/home/ann".parse().unwrap());
+        let hidden: Vec<_> = hidden.iter().map(|path| path.as_str()).collect();
+        assert_eq!(hidden, ["/home/ann/go/bin", "/home/ann/data"]);
+    }
 }

@@ -4,12 +4,15 @@
 //! Files that are the agent's own on the disk, from a time of entries, would be nobody's through the mount. They are handed
 //! to the human, and entries of before are taken off. A file with a name outside the project would be written there as well:
 //! the human decides about it first.
+//!
+//! A mark in the state of the agent says that the project is shared, for nothing else does. It goes with the project, and with
+//! it the sessions that hold the mount: no entry could be taken from them.
 
 use super::{Check, Description, Layer, Step, Undo, share_acl::record};
 use crate::{
-    host::{Act, HostError, Observe, Seen, Shared},
+    host::{Act, FileState, HostError, Observe, Seen, Shared, Validator},
     model::{
-        AbsPath,
+        AbsPath, Gid, Uid,
         desired::{Access, Owner},
     },
     share::{Job, Report},
@@ -30,6 +33,10 @@ pub struct ShareMount {
 impl ShareMount {
     fn shared(&self) -> Shared {
         Shared::Tree(self.job.clone())
+    }
+
+    fn mark(&self) -> AbsPath {
+        record(&self.records, "mount", &self.job.root)
     }
 
     /// Files with names outside the project, in words.
@@ -64,11 +71,15 @@ impl Step for ShareMount {
             change: vec![
                 format!("chown to {} what belongs to uid {}", self.owner.name, self.job.agent),
                 format!("in each session: an id-mapped mount, nosuid, nodev; {mapping}"),
+                format!("write {}", self.mark()),
             ],
         }
     }
 
     fn check(&self, machine: &dyn Observe) -> Result<Check, HostError> {
+        if machine.file(&self.mark())?.is_none() {
+            return Ok(Check::Missing);
+        }
         let Seen::Tree(report) = machine.look_at(&self.shared())? else { return Ok(Check::Missing) };
         let own =
             (report.agent_owned > 0).then(|| format!("{} files belong to the agent", report.agent_owned));
@@ -85,11 +96,16 @@ impl Step for ShareMount {
             machine.open_to_agent(&self.shared(), &record)?;
         }
         machine.close_to_agent(&self.shared(), &self.owner, &record)?;
+        let bytes = format!("{}\n", self.job.root).into_bytes();
+        let mark = FileState { bytes, mode: 0o644, uid: Uid(0), gid: Gid(0) };
+        machine.write(&self.mark(), &mark, Validator::Nobody)?;
         Ok(vec![])
     }
 
-    fn revert(&self, _: &Undo, _: &mut dyn Act) -> Result<Vec<String>, HostError> {
-        // What the agent made is the human's already.
+    fn revert(&self, _: &Undo, machine: &mut dyn Act) -> Result<Vec<String>, HostError> {
+        // What the agent made is the human's already; sessions that run hold the mount.
+        machine.end_processes(self.job.agent, &[])?;
+        machine.remove(&self.mark())?;
         Ok(vec![])
     }
 

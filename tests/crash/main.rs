@@ -41,6 +41,11 @@ agents:
     projects:
       - path: /home/bob/a/b
         access: read-only
+  zed:
+    human: ann
+    sharing: mount
+    projects:
+      - path: /home/ann/site
 ";
 
 fn name(text: &str) -> AccountName {
@@ -111,7 +116,7 @@ fn facts(machine: &Fake) -> Facts {
             shell: "/bin/sh".into(),
         };
         facts.humans.insert(human.into(), person);
-        for dir in ["", "/shop", "/a", "/a/b"] {
+        for dir in ["", "/shop", "/site", "/a", "/a/b"] {
             let path = format!("/home/{human}{dir}").parse().unwrap();
             facts.dirs.insert(path, Some(DirFact { owner: Uid(id), mode: 0o700 }));
         }
@@ -119,7 +124,7 @@ fn facts(machine: &Fake) -> Facts {
     for dir in ["/home", "/"] {
         facts.dirs.insert(dir.parse().unwrap(), Some(DirFact { owner: Uid(0), mode: 0o755 }));
     }
-    for agent in ["bot", "two"].map(name) {
+    for agent in ["bot", "two", "zed"].map(name) {
         facts.at.insert(agent.clone(), Denial::AddTo("/etc/at.deny".parse().unwrap()));
         facts.cron.insert(agent.clone(), Denial::AddTo("/etc/cron.deny".parse().unwrap()));
         let receipt = Receipt::load(&Scope::Agent(agent.clone()), machine).unwrap();
@@ -202,9 +207,9 @@ fn changes_of(run: impl Fn(&mut Fake) -> bool, from: &Fake) -> u32 {
 fn setup_and_teardown_without_a_crash() {
     let first = machine();
     let mut fake = first.clone();
-    assert!(set_up(&mut fake, &["bot", "two"]));
-    assert_in_force(&fake, &["bot", "two"], "setup");
-    let kinds: std::collections::BTreeSet<_> = ["machine", "bot", "two"]
+    assert!(set_up(&mut fake, &["bot", "two", "zed"]));
+    assert_in_force(&fake, &["bot", "two", "zed"], "setup");
+    let kinds: std::collections::BTreeSet<_> = ["machine", "bot", "two", "zed"]
         .iter()
         .flat_map(|scope| {
             fake.disk
@@ -215,11 +220,11 @@ fn setup_and_teardown_without_a_crash() {
         })
         .filter(|line| line.contains("\"kind\""))
         .collect();
-    assert_eq!(kinds.len(), 15, "every kind of step takes part: {kinds:?}");
+    assert_eq!(kinds.len(), 16, "every kind of step takes part: {kinds:?}");
     let after = fake.changes;
-    assert!(set_up(&mut fake, &["bot", "two"]));
+    assert!(set_up(&mut fake, &["bot", "two", "zed"]));
     assert_eq!(fake.changes, after, "a second setup changes nothing");
-    for order in [["bot", "two"], ["two", "bot"]] {
+    for order in [["bot", "two", "zed"], ["zed", "two", "bot"]] {
         let mut fake = restart(&fake, Death::Never);
         assert!(tear_down(&mut fake, &order));
         assert_eq!(fake.disk, first.disk, "{order:?}");
@@ -246,13 +251,13 @@ fn a_crash_at_any_change_of_setup_is_completed() {
 #[test]
 fn a_crash_at_any_change_of_setup_can_be_torn_down() {
     let first = machine();
-    let total = changes_of(|fake| set_up(fake, &["bot", "two"]), &first);
+    let total = changes_of(|fake| set_up(fake, &["two", "zed"]), &first);
     for n in 1..=total {
         for death in [Death::Before(n), Death::After(n)] {
             let mut fake = restart(&first, death);
-            assert!(!set_up(&mut fake, &["bot", "two"]));
+            assert!(!set_up(&mut fake, &["two", "zed"]));
             let mut fake = restart(&fake, Death::Never);
-            assert!(tear_down(&mut fake, &["bot", "two"]), "{death:?}");
+            assert!(tear_down(&mut fake, &["two", "zed"]), "{death:?}");
             assert_eq!(fake.disk, first.disk, "{death:?}");
         }
     }

@@ -1,7 +1,7 @@
 //! Sharing by id-mapped mounts: both parties work on the same files, whatever mode a tool picks, and nothing on the disk is
 //! changed for it. The control is the same without the mapping, by entries on the disk.
 
-use crate::common::{AGENT, Machine, Outcome, system};
+use crate::common::{AGENT, Machine, Outcome, processes_of, system};
 use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt},
@@ -205,4 +205,18 @@ fn git_through_a_mount() {
         assert!(!agent(&machine, plant).status.success(), "{plant}");
     }
     human.sh("git log --oneline | grep two && git status", &[]).ok();
+}
+
+/// What a session holds can't be taken from it, so it ends with the project.
+#[test]
+fn a_project_that_is_taken_back_ends_the_sessions_that_hold_it() {
+    let Some(machine) = set_up() else { return };
+    let uid = system(&["id", "-u", AGENT]).parse().unwrap();
+    agent(&machine, "sleep 300 </dev/null >/dev/null 2>&1 &").ok();
+    assert!(!processes_of(uid).is_empty());
+    machine.set_up_policy(MOUNT);
+    assert!(!processes_of(uid).is_empty(), "control: another setup ends nothing");
+    machine.agentuser(&["unshare", machine.human().project().to_str().unwrap()]).ok();
+    assert!(processes_of(uid).is_empty());
+    agent(&machine, "true").exits(125).mentions("is not shared");
 }
