@@ -21,7 +21,9 @@ fn ranks(found: &[(String, String)], rank: &str) -> Vec<String> {
 
 #[test]
 fn b19_planted_git_configuration_hooks_and_repositories() {
-    let Some(machine) = Machine::set_up() else { return };
+    let Some(machine) = Machine::take() else { return };
+    // The guard would not let it be planted.
+    machine.set_up_policy("        git: open\n");
     let human = machine.human();
     human.sh("git init -q . && git config user.name a && git config user.email a@example.com && git add . && git commit -qm one", &[]).ok();
     // The control: honest work is nothing to tell of, and a first session is what it is compared with.
