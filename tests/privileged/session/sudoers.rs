@@ -100,7 +100,7 @@ fn the_agent_may_nothing_through_sudo() {
     let Some(machine) = Machine::set_up() else { return };
     for arguments in [&["id"][..], &["-u", "nobody", "id"], &[PROGRAM, "helper", "status", AGENT]] {
         let argv = [&["agentuser", "run", "--", "sudo", "-n"], arguments].concat();
-        machine.human().run(&argv).exits(1).mentions("password is required");
+        machine.human().run(&argv).exits(1).mentions("no new privileges");
     }
     sudo(&machine, &[PROGRAM, "helper", "status", AGENT]).ok();
 }
