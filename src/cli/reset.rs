@@ -52,7 +52,13 @@ pub(crate) fn reset(global: &Global, arguments: &Arguments) -> Result<ExitCode, 
         }
     }
     let mut steps = Steps::new(global.quiet);
-    engine::reset(&scope, &home.id(), &mut System::with_progress(steps.counter()), &mut steps)?;
+    let mut machine = System::with_progress(steps.counter());
+    engine::reset(&scope, &home.id(), &mut machine, &mut steps)?;
+    // Its processes have ended with the home: nobody is in its own temporary directories either.
+    let own = receipt.entries.iter().filter(|entry| matches!(entry.step, AnyStep::PrivateTmp(_)));
+    for tmp in own {
+        engine::reset(&scope, &tmp.step.id(), &mut machine, &mut steps)?;
+    }
     drop(steps);
     if !global.quiet {
         printer::data(&format!("{agent} has a fresh home; agentuser shell"));

@@ -57,7 +57,7 @@ fn reset_makes_the_home_fresh_and_keeps_projects_policy_and_tokens() {
     assert!(!Path::new(&home).join(".config").exists());
     assert_eq!(fs::read(format!("{home}/.bashrc")).unwrap(), fs::read("/etc/skel/.bashrc").unwrap());
     assert_eq!(system(&["stat", "-c", "%U %a", &home]), format!("{AGENT} 700"));
-    assert!(!Path::new("/tmp/t_left").exists());
+    assert!(!agent_can(human, "shop", "test -e /tmp/t_left"), "a file in the agent's own /tmp");
     assert_eq!(fs::read_to_string(human.project().join("kept")).unwrap(), "work\n");
     assert_eq!(super::policy_text(), policy);
     assert!(agent_can(human, "shop", "test \"$GH_TOKEN\" = value && touch ~/mine"));
