@@ -237,6 +237,7 @@ pub(super) fn pin(dir: &Dir, name: &CStr) -> Result<(OwnedFd, Meta), rustix::io:
 
 /// The groups that we are in: outside of them, setting an ACL drops the set-group-id bit, as chmod(2) does.
 /// Root may do all.
+#[derive(Clone)]
 pub(super) struct Groups(Option<Vec<u32>>);
 
 impl Groups {

@@ -55,6 +55,7 @@ pub struct Kept {
     places: Mutex<HashMap<i32, Place>>,
     /// Whether the kernel had no watch left for some directory.
     blind: AtomicBool,
+    groups: Groups,
 }
 
 impl Kept {
@@ -65,7 +66,16 @@ impl Kept {
         let meta = root.meta().map_err(|errno| ShareError::call("fstat", &job.root)(errno.into()))?;
         let calls = Calls::probe(&root)?;
         let places = Mutex::default();
-        Ok(Self { job, owner, root, device: meta.dev, calls, places, blind: AtomicBool::new(false) })
+        Ok(Self {
+            job,
+            owner,
+            root,
+            device: meta.dev,
+            calls,
+            places,
+            blind: AtomicBool::new(false),
+            groups: Groups::mine(),
+        })
     }
 
     /// Whether some directory could not be watched, so that only a sweep sees what is made there.
@@ -123,7 +133,7 @@ impl Kept {
 
     fn pass<'a>(&'a self, inotify: BorrowedFd<'a>) -> Keep<'a> {
         let (job, owner, calls) = (&self.job, self.owner, self.calls);
-        let grant = Grant { job, owner, calls, sink: Some(&NoSink), groups: Groups::mine() };
+        let grant = Grant { job, owner, calls, sink: Some(&NoSink), groups: self.groups.clone() };
         Keep { kept: self, inotify, grant }
     }
 }

@@ -167,9 +167,12 @@ fn below(
         idle: AtomicUsize::new(0),
     };
     let joined: Vec<_> = thread::scope(|scope| {
-        let threads: Vec<_> =
-            (0..job.threads.clamp(1, super::MOST_THREADS)).map(|_| scope.spawn(|| walk.work())).collect();
-        threads.into_iter().map(thread::ScopedJoinHandle::join).collect()
+        // One is this one: to start a thread takes longer than to look at a small directory.
+        let others: Vec<_> =
+            (1..job.threads.clamp(1, super::MOST_THREADS)).map(|_| scope.spawn(|| walk.work())).collect();
+        let own = walk.work();
+        let others = others.into_iter().map(thread::ScopedJoinHandle::join);
+        std::iter::once(Ok(own)).chain(others).collect()
     });
     for local in joined {
         all.merge(local.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
