@@ -67,6 +67,7 @@ for family, kind, protocol in ((2, socket.SOCK_RAW, 255), (10, socket.SOCK_RAW, 
     assert_eq!(answers, "EAFNOSUPPORT\nEPERM\nEAFNOSUPPORT\n");
     assert_eq!(world.run(Who::Uid, &["/usr/bin/python3", "-c", RAW]).ok(), "EPERM\nEPERM\nEPERM\n");
     assert_eq!(world.run(Who::Root, &["/usr/bin/python3", "-c", RAW]).ok(), "made\nmade\nmade\n");
-    let sctp = world.probe(Who::Agent, &["sctp/192.0.2.2/8000"]).remove(0);
+    assert_eq!(world.probe(Who::Agent, &["sctp/192.0.2.2/8000"]), ["EAFNOSUPPORT"]);
+    let sctp = world.probe(Who::Uid, &["sctp/192.0.2.2/8000"]).remove(0);
     assert!(["EPROTONOSUPPORT", "EPERM", "ECONNREFUSED"].contains(&sctp.as_str()), "{sctp}");
 }
