@@ -1,6 +1,6 @@
 //! After a boot, where no service manager loads the rules.
 
-use crate::world::{AGENT, Who, World};
+use crate::world::{AGENT, PROGRAM, Who, World};
 use std::fs;
 
 const CALLS: [&str; 4] =
@@ -35,4 +35,21 @@ fn rules_that_can_not_be_loaded_have_run_refuse() {
     fs::write(format!("/run/agentuser/{AGENT}.loaded"), stamp.to_string()).unwrap();
     let said = world.run(Who::Agent, &["/bin/true"]).fails_with(125);
     assert!(said.contains("the firewall is not in force"), "{said}");
+}
+
+/// In the unit root has few rights: it may not read what is the human's, nor give anything away.
+#[test]
+fn the_rights_of_the_unit_are_enough() {
+    let Some(mut world) = World::take() else { return };
+    world.run(Who::Human, &["mkdir", "/home/t_nw_ann/work"]).ok();
+    world.set_up("{log: none}\n    projects: [{path: /home/t_nw_ann/work}]");
+    world.boot();
+    let _remote = world.serve(Who::Remote, &LISTENERS);
+    world.open(Who::Uid, &CALLS);
+    let unit = include_str!("../../iptables/agentuser.service");
+    let rights = unit.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet=CAP_")).unwrap();
+    let rights = format!("-all,+{}", rights.to_lowercase().replace(" cap_", ",+"));
+    world.run(Who::Root, &["setpriv", "--bounding-set", &rights, "--", PROGRAM, "helper", "boot"]).ok();
+    world.refused(Who::Uid, &CALLS);
+    world.agentuser(&["status"]).ok();
 }

@@ -65,6 +65,7 @@ pub(super) fn prove(names: &[AccountName]) -> Result<(), Failure> {
     guard::start_where_needed();
     for name in names {
         helper::stamp(name, &mut System::new())?;
+        helper::make_room_for_reviews(name, &mut System::new())?;
         if let Err(said) = start_command(name)? {
             let error = anyhow::anyhow!("{name} can't start a command: {said}");
             return Err(Failure::new(error).hint("agentuser status"));
