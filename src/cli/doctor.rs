@@ -59,7 +59,7 @@ pub(crate) fn doctor(global: &Global, arguments: &Arguments) -> Result<ExitCode,
     let laid = Laid::out(home.as_path(), &projects)?;
     let human = looks(Command::new("/proc/self/exe").arg("probe"), &laid)?;
     let mut session = relay::way_in(&brief)?;
-    session.args(["--directory=", "--umask=077", "--", places::PROGRAM, "probe"]);
+    session.args(["--directory=", "--umask=077", "--alone", "--", places::PROGRAM, "probe"]);
     let agent = looks(&mut session, &laid)?;
     let probes = judge(&agent, &human, |probe| stated(&brief, probe));
     let closed = probes.iter().all(|finding| finding.verdict != Verdict::Open);

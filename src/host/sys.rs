@@ -232,10 +232,21 @@ pub fn landlock_version() -> u32 {
     u32::try_from(answer).unwrap_or(0)
 }
 
-/// Has a command start in a session of its own (setsid(2)), without a controlling terminal.
+/// Has a command start in a session of its own (setsid(2)), without a controlling terminal, and as nobody's child: the one
+/// that is spawned ends at once, and the command is a child of it.
 pub fn in_new_session(command: &mut std::process::Command) {
     use std::os::unix::process::CommandExt;
-    let new_session = || rustix::process::setsid().map(drop).map_err(io::Error::from);
-    // SAFETY: between fork and exec only async-signal-safe calls may be made; setsid(2) is one, and nothing is allocated.
+    let new_session = || {
+        rustix::process::setsid()?;
+        // SAFETY: the process has one thread, for it was forked a moment ago, and both go on with async-signal-safe calls alone.
+        match unsafe { libc::fork() } {
+            -1 => Err(io::Error::last_os_error()),
+            0 => Ok(()),
+            // SAFETY: it ends the process, and runs nothing of ours on the way.
+            _ => unsafe { libc::_exit(0) },
+        }
+    };
+    // SAFETY: between fork and exec only async-signal-safe calls may be made; setsid(2), fork(2) and _exit(2) are, and nothing
+    // is allocated.
     unsafe { command.pre_exec(new_session) };
 }

@@ -41,6 +41,8 @@ pub struct Request {
     pub variables: Vec<(String, String)>,
     /// The program and its arguments; none for a login shell.
     pub command: Vec<OsString>,
+    /// Without a keeper: the command makes no files.
+    pub alone: bool,
     /// What to do instead of becoming a command.
     pub instead: Option<Instead>,
 }
@@ -170,8 +172,8 @@ pub fn quoted(path: &Path) -> String {
     if text.chars().all(plain) { text.into_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
-/// Reads the arguments of `enter`: `--directory=PATH --umask=OCTAL --env=NAME=VALUE... -- COMMAND...`, or one of
-/// `--signal=NUMBER --pid=NUMBER`, `--keep` and `--start-keeper`.
+/// Reads the arguments of `enter`: `--directory=PATH --umask=OCTAL --env=NAME=VALUE... --alone -- COMMAND...`, or one
+/// of `--signal=NUMBER --pid=NUMBER`, `--keep` and `--start-keeper`.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, EnterError> {
     use std::os::unix::ffi::{OsStrExt, OsStringExt};
     let mut request = Request { umask: 0o077, ..Request::default() };
@@ -186,6 +188,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, E
             signal = Some(number);
         } else if let (Some(signal), Some(pid)) = (signal, number(&argument, "--pid=")) {
             request.instead = Some(Instead::Signal(signal, pid));
+        } else if bytes == b"--alone" {
+            request.alone = true;
         } else if bytes == b"--keep" {
             request.instead = Some(Instead::Keep);
         } else if bytes == b"--start-keeper" {
@@ -288,7 +292,9 @@ pub(super) fn become_command(request: Request, brief: &Brief) -> Result<Ended, E
     };
     let program = command.get_program().to_owned();
     command.env_clear().envs(environment::build(brief, home.as_str(), secrets, request.variables));
-    keeper::start_agents(brief, home.as_path());
+    if !request.alone {
+        keeper::start_agents(brief, home.as_path());
+    }
     brief.limits.lower().map_err(EnterError::Limits)?;
     confine::confine(&brief.confine)?;
     Err(EnterError::Exec { program, source: command.exec() })

@@ -86,7 +86,7 @@ fn start_command(name: &AccountName) -> Result<Result<(), String>, Failure> {
         return Ok(Err("its part of the policy is not in force".into()));
     };
     let mut child = relay::way_in(&brief)?
-        .args(["--directory=", "--", "/bin/true"])
+        .args(["--directory=", "--alone", "--", "/bin/true"])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(said.try_clone()?)

@@ -80,7 +80,8 @@ fn start(home: &Path, arguments: &[&str]) -> io::Result<()> {
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     sys::in_new_session(&mut command);
-    command.spawn().map(drop)
+    // What was spawned has ended; the command that comes has no child that it does not know of.
+    command.spawn()?.wait().map(drop)
 }
 
 /// The agent's keeper.

@@ -58,6 +58,11 @@ fn keeper(pid: &str) -> Option<Uid> {
         return None;
     }
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let state = status.lines().find_map(|line| line.strip_prefix("State:"))?.trim_start();
+    if state.starts_with(['Z', 'X']) {
+        // Ended, and nobody has asked how.
+        return None;
+    }
     let uid = status.lines().find_map(|line| line.strip_prefix("Uid:")?.split_ascii_whitespace().next());
     Some(Uid(uid?.parse().ok()?))
 }
