@@ -8,9 +8,8 @@ use crate::{
         relay,
         secrets::{LONGEST, Request, Secrets},
     },
-    model::{AccountName, Gid},
+    model::AccountName,
     policy,
-    step::AnyStep,
 };
 use clap::Subcommand;
 use std::{
@@ -119,11 +118,7 @@ fn request(agent: &AccountName, request: &Request) -> Result<Vec<String>, Failur
 pub(super) fn helper(agent: &AccountName) -> Result<ExitCode, Failure> {
     let _lock = Lock::take(super::setup::PATIENCE, || {})?;
     let receipt = Receipt::load(&Scope::Agent(agent.clone()), &System::new())?;
-    let gid = receipt.entries.iter().find_map(|entry| match &entry.step {
-        AnyStep::Account(account) => Some(account.gid),
-        _ => None,
-    });
-    let gid: Gid = gid.ok_or_else(|| {
+    let gid = receipt.account().map(|account| account.gid).ok_or_else(|| {
         Failure::new(anyhow::anyhow!("no receipt tells of an agent `{agent}`")).hint("agentuser setup")
     })?;
     let mut secrets = Secrets::read(agent)?;

@@ -7,7 +7,6 @@ use crate::{
     host::{Act, System},
     launch::relay,
     model::AccountName,
-    step::AnyStep,
 };
 use std::process::ExitCode;
 
@@ -37,11 +36,10 @@ pub(crate) fn stop(global: &Global) -> Result<ExitCode, Failure> {
 pub(super) fn helper(agent: &AccountName) -> Result<ExitCode, Failure> {
     let mut machine = System::new();
     let receipt = Receipt::load(&Scope::Agent(agent.clone()), &machine)?;
-    let uid = receipt.entries.iter().find_map(|entry| match &entry.step {
-        AnyStep::Account(account) => Some(account.uid),
-        _ => None,
-    });
-    let uid = uid.ok_or_else(|| Failure::new(anyhow::anyhow!("no receipt tells of an agent `{agent}`")))?;
+    let uid = receipt
+        .account()
+        .map(|account| account.uid)
+        .ok_or_else(|| Failure::new(anyhow::anyhow!("no receipt tells of an agent `{agent}`")))?;
     let text = std::fs::read_to_string("/etc/subuid").unwrap_or_default();
     let (name, number) = (agent.as_str(), uid.to_string());
     let own = accounts::sub_ids(&text).filter(|(owner, _)| *owner == name || *owner == number);

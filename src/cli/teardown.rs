@@ -164,10 +164,7 @@ fn keep_home(receipt: &Receipt, from: &AbsPath, to: &AbsPath, machine: &mut Syst
         AnyStep::Traverse(parent) => Some(parent.owner.clone()),
         _ => None,
     });
-    let agent = receipt.entries.iter().find_map(|entry| match &entry.step {
-        AnyStep::Account(account) => Some((Account { uid: account.uid, gid: account.gid }, &account.marker)),
-        _ => None,
-    });
+    let agent = receipt.account().map(|it| (Account { uid: it.uid, gid: it.gid }, &it.marker));
     let Some((agent, marker)) = agent else { return Err(Failure::usage("the receipt tells of no account")) };
     let owner = match human {
         Some(owner) => Account { uid: owner.uid, gid: owner.gid },

@@ -3,7 +3,7 @@
 use crate::{
     host::{Act, FileState, HostError, Observe, Validator, places},
     model::{AbsPath, AccountName, Gid, Uid},
-    step::{AnyStep, Undo},
+    step::{Account, AnyStep, Undo},
 };
 use serde::{Deserialize, Serialize};
 
@@ -105,6 +105,14 @@ impl Receipt {
             }
         }
         machine.write(&path, &FileState { bytes, mode: 0o600, uid: Uid(0), gid: Gid(0) }, Validator::Nobody)
+    }
+
+    /// The account that it tells of.
+    pub fn account(&self) -> Option<&Account> {
+        self.entries.iter().find_map(|entry| match &entry.step {
+            AnyStep::Account(account) => Some(account),
+            _ => None,
+        })
     }
 
     /// The entry of a step.

@@ -116,10 +116,7 @@ fn known(name: &AccountName, human: &str, machine: &dyn Observe) -> Result<Optio
                 AnyStep::Netfilter(step) => Some(step.firewall.clone()),
                 _ => None,
             });
-            let account = steps().find_map(|step| match step {
-                AnyStep::Account(step) => Some((step.uid, step.gid, step.marker.clone())),
-                _ => None,
-            });
+            let account = receipt.account().map(|step| (step.uid, step.gid, step.marker.clone()));
             // Interrupted after the group and before the account: the id is ours, no marker was used yet.
             let group = steps().find_map(|step| match step {
                 AnyStep::Group(step) => Some((Uid(step.gid.0), step.gid)),

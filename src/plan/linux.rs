@@ -215,16 +215,8 @@ fn not_mapped(view: &View) -> String {
 /// What git must know of an agent's projects, which belong to somebody else: that these, and no others, are meant.
 fn gitconfig(desired: &Desired) -> Option<AnyStep> {
     let projects: Vec<_> = desired.projects.iter().map(|project| project.path.clone()).collect();
-    let file = File {
-        path: places::gitconfig(&desired.name),
-        content: Content::Text(gitconfig::render(&projects)),
-        mode: 0o644,
-        validator: Validator::Nobody,
-        after: After::Nothing,
-        replaces: false,
-        layer: Layer::Launch,
-        title: "git takes the projects for the agent's to work in".into(),
-    };
+    let title = "git takes the projects for the agent's to work in".into();
+    let file = settled(places::gitconfig(&desired.name), gitconfig::render(&projects), title);
     (!projects.is_empty()).then(|| file.into())
 }
 
@@ -234,35 +226,33 @@ fn view(desired: &Desired) -> Vec<AnyStep> {
     let tmp = private.is_some_and(|private| private.tmp).then(|| {
         AnyStep::from(PrivateTmp { path: places::private_tmp(&desired.name), account: desired.name.clone() })
     });
-    let settled = File {
-        path: places::view(&desired.name),
-        content: Content::Text(desired.view.keep()),
+    let title = match (private, &desired.view.why) {
+        (Some(private), _) => private_title(private) + &not_mapped(&desired.view),
+        (None, Some(why)) => format!("plain view, and git: audit only, for {why}"),
+        (None, None) => "plain view, as the policy says, and so git: audit only".into(),
+    };
+    let settled = settled(places::view(&desired.name), desired.view.keep(), title);
+    tmp.into_iter().chain([settled.into()]).collect()
+}
+
+/// A file of the state that a launch reads: what was settled at setup.
+fn settled(path: AbsPath, text: String, title: String) -> File {
+    File {
+        path,
+        content: Content::Text(text),
         mode: 0o644,
         validator: Validator::Nobody,
         after: After::Nothing,
         replaces: false,
         layer: Layer::Launch,
-        title: match (private, &desired.view.why) {
-            (Some(private), _) => private_title(private) + &not_mapped(&desired.view),
-            (None, Some(why)) => format!("plain view, and git: audit only, for {why}"),
-            (None, None) => "plain view, as the policy says, and so git: audit only".into(),
-        },
-    };
-    tmp.into_iter().chain([settled.into()]).collect()
+        title,
+    }
 }
 
 /// The policy as it is put in force, after all that it asks for: `enter` refuses once the policy says something else.
 fn in_force(desired: &Desired) -> File {
-    File {
-        path: places::in_force(&desired.name),
-        content: Content::Text(desired.policy.clone()),
-        mode: 0o644,
-        validator: Validator::Nobody,
-        after: After::Nothing,
-        replaces: false,
-        layer: Layer::Launch,
-        title: "a copy of the policy as it is in force".into(),
-    }
+    let title = "a copy of the policy as it is in force".into();
+    settled(places::in_force(&desired.name), desired.policy.clone(), title)
 }
 
 fn sudo(desired: &Desired) -> File {
