@@ -161,7 +161,7 @@ impl Keep<'_> {
         meta: &Meta,
         path: impl FnOnce() -> crate::host::dir::PathBytes,
     ) {
-        match self.grant.change(target, meta, false) {
+        match self.grant.change(&mut local.fresh, target, meta, false) {
             Ok(Some(change)) if change.record => {}
             found @ Ok(Some(_)) => {
                 let path = path();
@@ -191,7 +191,8 @@ impl Pass for Keep<'_> {
         // Directories have their turn in `done`, when what they hold is watched and mended.
         let later = meta.is_dir() && meta.mode & 0o400 != 0;
         if !later && self.is_of_concern(spot.name, meta) {
-            let by_name = self.grant.change(Target::Name(spot.dir.as_fd(), spot.name), meta, false);
+            let target = Target::Name(spot.dir.as_fd(), spot.name);
+            let by_name = self.grant.change(&mut local.fresh, target, meta, false);
             if matches!(by_name, Ok(Some(_))) {
                 local.deferred.push(spot.name.to_owned());
             }

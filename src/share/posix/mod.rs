@@ -14,6 +14,7 @@
 mod breaking;
 mod entries;
 mod error;
+mod fresh;
 mod grant;
 mod inspect;
 mod keep;
