@@ -27,7 +27,7 @@ mod xattr;
 
 pub use error::ShareError;
 pub use inspect::{Inspection, inspect};
-pub use keep::Kept;
+pub use keep::{Kept, Mending};
 pub use record::{AclBytes, HexError, Prior, PriorRecord};
 pub use traverse::{traverse_apply, traverse_check, traverse_revert};
 
