@@ -10,7 +10,7 @@ use crate::model::{
     desired::{Destinations, Firewall, Names},
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use std::{collections::BTreeSet, fmt::Write};
+use std::{collections::BTreeSet, fmt::Write, net::IpAddr};
 
 /// One set with its elements in the form in which `ipset save` prints them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,6 +148,15 @@ pub fn render(sets: &[Set]) -> String {
             let _ = writeln!(text, "add {name}_new {element}");
         }
         let _ = writeln!(text, "swap {name} {name}_new\ndestroy {name}_new");
+    }
+    text
+}
+
+/// The input of `ipset restore` that puts answers of the DNS gate into their sets: set, address, seconds.
+pub fn render_answers(answers: &[(String, IpAddr, u32)]) -> String {
+    let mut text = String::new();
+    for (set, address, seconds) in answers {
+        let _ = writeln!(text, "add {set} {address} timeout {seconds} -exist");
     }
     text
 }

@@ -11,7 +11,7 @@ use crate::model::{
     Family, PortRange, PortSet,
     desired::{Firewall, Inbound, Log},
 };
-use std::{collections::BTreeSet, fmt::Display};
+use std::{collections::BTreeSet, fmt::Display, net::IpAddr};
 
 /// The table, as an administrator may read it in the project's `iptables/` directory.
 const SKELETON: &str = include_str!("../../iptables/agentuser.nft");
@@ -50,6 +50,14 @@ pub fn render_change(firewall: &Firewall, old: &str) -> Vec<String> {
     let gone: Vec<_> = gone.map(|name| format!("delete set inet {table} {name}\n")).collect();
     inputs.extend((!gone.is_empty()).then(|| gone.concat()));
     inputs
+}
+
+/// What puts answers of the DNS gate into their sets, in the transaction that makes these: set, address, seconds.
+pub fn render_answers(answers: &[(String, IpAddr, u32)], firewall: &Firewall) -> String {
+    let one = |(set, address, seconds): &(String, IpAddr, u32)| {
+        format!("add element inet {} {set} {{ {address} timeout {seconds}s }}\n", table(firewall))
+    };
+    answers.iter().map(one).collect()
 }
 
 /// Where the chains of a table are hooked in: what no change of rules can change.

@@ -24,7 +24,7 @@ use crate::{
     model::{AccountName, Gid, Uid, desired::Log},
     step::{AnyStep, Netfilter},
 };
-use gates::{fill, lock};
+use gates::{fill, lock, save};
 use guarding::Guarding;
 use lock_file::LockFile;
 use nix::{
@@ -164,6 +164,10 @@ impl<'a> Guard<'a> {
         for agent in agents {
             let name = agent.name.clone();
             let old = self.guarding.remove(&name);
+            if let Some(old) = old.as_ref().filter(|_| !agent.settled) {
+                // The command that is changing the policy carries over what is written down.
+                save(&name, &old.answers);
+            }
             let agent = match &old {
                 Some(old) if !agent.settled => old.agent.clone(),
                 _ => agent,

@@ -4,6 +4,7 @@ use super::DesireError;
 use crate::{
     engine::{Plan, Scope},
     formats::{dbus, gitconfig, sudoers, systemd},
+    gate::answers,
     host::{Validator, places},
     model::{
         AbsPath, Family,
@@ -132,11 +133,13 @@ fn families(facts: &Facts) -> Vec<Family> {
 }
 
 fn network(desired: &Desired, facts: &Facts) -> Vec<AnyStep> {
-    let mut steps: Vec<AnyStep> =
-        vec![Netfilter { firewall: desired.firewall.clone(), families: families(facts) }.into()];
+    let (firewall, answers) = (&desired.firewall, Some(answers::path(&desired.name)));
+    let answers = answers.filter(|_| !firewall.names.is_empty());
+    let rules = Netfilter { firewall: firewall.clone(), families: families(facts), answers: answers.clone() };
+    let mut steps: Vec<AnyStep> = vec![rules.into()];
     if facts.nft {
         let record = places::state(&desired.name).join("nft.json");
-        steps.push(NftTable { firewall: desired.firewall.clone(), record }.into());
+        steps.push(NftTable { firewall: firewall.clone(), record, answers }.into());
     }
     if !desired.firewall.outbound_allowed {
         let paths = places::NAME_SERVICES.map(places::fixed).into();

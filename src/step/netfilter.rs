@@ -4,11 +4,11 @@
 //! jumps. A packet meets the old rules or the new ones, never none. The jumps of all agents stand as one block from
 //! position 1, for a rule of somebody else in front of them could accept everything.
 
-use super::{Check, Description, Layer, Step, Undo};
+use super::{Check, Description, Layer, Step, Undo, carried::carried};
 use crate::{
     formats::{ipset, iptables},
     host::{Act, Command, CommandError, HostError, Jump, Observe, Program, Query},
-    model::{Family, desired::Firewall},
+    model::{AbsPath, Family, desired::Firewall},
 };
 use serde::{Deserialize, Serialize};
 use std::process::Output;
@@ -20,6 +20,9 @@ pub struct Netfilter {
     pub firewall: Firewall,
     /// The families that the kernel has.
     pub families: Vec<Family>,
+    /// Where the DNS gate keeps what it answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<AbsPath>,
 }
 
 /// What is in force in one family.
@@ -272,7 +275,9 @@ impl Step for Netfilter {
             machine.end_processes(self.firewall.uid, &self.firewall.sub_uids)?;
         }
         let sets = ipset::sets(&self.firewall);
-        machine.run(&Command::new(Program::Ipset, ["restore"]).reading(ipset::render(&sets)))?;
+        let answers = carried(self.answers.as_ref(), &self.firewall, machine.observe())?;
+        let input = ipset::render(&sets) + &ipset::render_answers(&answers);
+        machine.run(&Command::new(Program::Ipset, ["restore"]).reading(input))?;
         self.load(machine)?;
         for family in &self.families {
             self.place_jumps(*family, machine)?;
