@@ -1,6 +1,6 @@
 //! What sudoers lets the human call as root without a password, with fixed arguments, and what the service manager calls.
 
-use super::{Failure, guard, invoker, secret, situation, situation::Situation, status, stop};
+use super::{Failure, guard, invoker, net, secret, situation, situation::Situation, status, stop};
 use crate::{
     engine::{Receipt, Scope, ensure},
     host::{Act, FileState, Lock, Observe, System, Validator, places},
@@ -34,6 +34,12 @@ pub(crate) enum Command {
     },
     /// Puts the saved rules of all agents in force
     Boot,
+    /// Looks up anew what names and ranges stand for, for the guard
+    Renew {
+        /// Fetches ranges as well
+        #[arg(long)]
+        ranges: bool,
+    },
 }
 
 pub(crate) fn helper(command: &Command) -> Result<ExitCode, Failure> {
@@ -45,6 +51,7 @@ pub(crate) fn helper(command: &Command) -> Result<ExitCode, Failure> {
         Command::Ensure { name } => load(std::slice::from_ref(name)),
         Command::Stop { name } => stop::helper(name),
         Command::Secret { name } => secret::helper(name),
+        Command::Renew { ranges } => net::renew(*ranges),
         Command::Boot => load(&situation::agents_set_up(&System::new())?),
     }
 }

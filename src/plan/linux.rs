@@ -47,7 +47,7 @@ pub fn machine(policy: &str, facts: &Facts) -> Plan {
     let denials = facts.cron.values().chain(facts.at.values());
     let lists: BTreeSet<_> = denials.filter_map(Denial::list).collect();
     steps.extend(lists.into_iter().map(|path| AnyStep::from(List { path: path.clone() })));
-    steps.extend(super::cache::machine(facts));
+    steps.extend(super::cache::machine(&facts.catalog));
     if facts.systemd {
         let text = Content::Text(systemd::render(places::PROGRAM));
         let unit = file(systemd::PATH, "unit agentuser.service", text, 0o644);
@@ -68,7 +68,7 @@ pub fn machine(policy: &str, facts: &Facts) -> Plan {
 pub fn agent(desired: &Desired, facts: &Facts) -> Result<Plan, DesireError> {
     let mut steps = account(desired, facts)?;
     steps.extend(network(desired, facts));
-    steps.extend(super::cache::agent(&desired.name, facts));
+    steps.extend(super::cache::agent(&desired.name, &facts.catalog));
     steps.extend(sharing(desired));
     steps.extend(gitconfig(desired));
     steps.extend(view(desired));
