@@ -262,6 +262,7 @@ fn loopback(firewall: &Firewall) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::{formats::iptables::tests::firewall, model::desired::Names};
+    use proptest::prelude::*;
 
     #[test]
     fn rendered() {
@@ -284,6 +285,22 @@ mod tests {
         );
         assert_eq!(without_answers(&full, &firewall), listing(""));
         assert_eq!(without_answers(&listing(""), &firewall), listing(""));
+    }
+
+    proptest! {
+        /// What nft(8) prints is compared as text; taking the answers out of it takes nothing else, whatever is printed.
+        #[test]
+        fn a_listing_without_answers_is_the_rest(lines in prop::collection::vec("[ \t]*(set [a-z0-9]{1,12} \\{|elements = \\{|\\}|[!-~ ]{0,20})", 0..40), junk: String) {
+            let mut firewall = firewall();
+            prop_assert_eq!(without_answers(&lines.join("\n"), &firewall).lines().count(), lines.join("\n").lines().count());
+            firewall.names =
+                vec![Names { ports: "443".parse().into_iter().collect(), names: vec!["a.example".into()] }];
+            let set = format!("set {} {{", ipset::answer_sets(&firewall)[0].name);
+            let text = [lines.join("\n"), set, junk].join("\n");
+            let kept = without_answers(&text, &firewall);
+            prop_assert!(kept.len() <= text.len() + 1);
+            prop_assert_eq!(without_answers(&kept, &firewall), kept);
+        }
     }
 
     #[test]
