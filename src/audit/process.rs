@@ -1,7 +1,8 @@
 //! Which process a packet came from: by its socket, as long as that is there.
 
 use crate::{
-    model::{Protocol, Uid},
+    host::fsids::wearing,
+    model::{Gid, Protocol, Uid},
     netlink::{PIECE, Socket, diag, message::messages, nflog::Packet},
 };
 use std::{
@@ -49,22 +50,29 @@ impl Processes {
         if uid != owner {
             return None;
         }
-        let pid = holder(uid, inode)?;
-        let exe = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
-        Some((pid, exe.to_string_lossy().into_owned()))
+        holder(uid, inode)
     }
 }
 
-/// A process of this uid that has the socket open.
-fn holder(uid: Uid, inode: u32) -> Option<i32> {
+/// A process of this uid that has the socket open, and its program.
+///
+/// Its descriptors are looked at as the account, so that no more is shown than the account may see: processes in a user
+/// namespace of the agent's making, such as a browser's, are not.
+fn holder(uid: Uid, inode: u32) -> Option<(i32, String)> {
     let wanted = format!("socket:[{inode}]");
-    let pids = fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| {
+    let mut processes = fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| {
         let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
-        (entry.metadata().ok()?.uid() == uid.0).then_some(pid)
+        let is = entry.metadata().ok()?;
+        (is.uid() == uid.0).then_some((pid, Gid(is.gid())))
     });
-    let has = |pid: &i32| {
+    let has = |pid: i32| {
         let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
         open.take(4096).any(|fd| fs::read_link(fd.path()).is_ok_and(|to| to.as_os_str() == wanted.as_str()))
     };
-    pids.take(4096).find(has)
+    processes.by_ref().take(4096).find_map(|(pid, gid)| {
+        wearing(uid, gid, || {
+            let exe = has(pid).then(|| fs::read_link(format!("/proc/{pid}/exe")))?.ok()?;
+            Some((pid, exe.to_string_lossy().into_owned()))
+        })
+    })
 }

@@ -6,9 +6,9 @@ use crate::{
     engine::{Receipt, Scope, State},
     gate,
     guard::{Agent, Duties, Guard},
-    host::{Lock, Observe, System},
+    host::{Lock, Observe, System, catalog},
     model::{AccountName, Uid, desired::Log},
-    policy::Policy,
+    policy::{self, Policy},
     step::AnyStep,
 };
 use clap::{Args, ValueEnum};
@@ -72,8 +72,9 @@ impl Duties for Work {
                     _ => {}
                 }
             }
+            let renews = policy.as_ref().and_then(|policy| policy.agents.get(&name)).is_some_and(renews);
             let human = policy.as_ref().and_then(|policy| human(policy, &name, &machine));
-            agents.extend(rules.map(|rules| Agent { name, rules, human, settled }));
+            agents.extend(rules.map(|rules| Agent { name, rules, human, renews, settled }));
         }
         Ok(agents)
     }
@@ -103,7 +104,9 @@ pub(crate) fn start_where_needed() {
     if crate::guard::tell() || std::path::Path::new("/run/systemd/system").exists() {
         return;
     }
-    let needs = |agent: &Agent| agent.rules.firewall.gate.is_some() || agent.rules.firewall.log != Log::None;
+    let needs = |agent: &Agent| {
+        agent.renews || agent.rules.firewall.gate.is_some() || agent.rules.firewall.log != Log::None
+    };
     let started = match Work.agents() {
         Ok(agents) if agents.iter().any(needs) => crate::guard::start().map_err(Into::into),
         Ok(_) => Ok(()),
@@ -112,6 +115,11 @@ pub(crate) fn start_where_needed() {
     if let Err(error) = started {
         printer::warn(&format!("{error:#}: names are not answered, and refusals are not recorded"));
     }
+}
+
+/// Whether what an agent may reach is named, so that its addresses go stale: names that the system resolves, or ranges.
+fn renews(agent: &policy::Agent) -> bool {
+    agent.network.dns == policy::Dns::System || !catalog::used_by(agent).is_empty()
 }
 
 fn human(policy: &Policy, name: &AccountName, machine: &System) -> Option<Uid> {

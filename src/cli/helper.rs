@@ -1,6 +1,6 @@
 //! What sudoers lets the human call as root without a password, with fixed arguments, and what the service manager calls.
 
-use super::{Failure, guard, invoker, secret, situation, situation::Situation, status, stop};
+use super::{Failure, guard, invoker, net, secret, situation, situation::Situation, status, stop};
 use crate::{
     engine::{Receipt, Scope, ensure},
     host::{Act, FileState, Lock, Observe, System, Validator, places},
@@ -34,6 +34,12 @@ pub(crate) enum Command {
     },
     /// Puts the saved rules of all agents in force
     Boot,
+    /// Looks up anew what names and ranges stand for, for the guard
+    Renew {
+        /// Fetches ranges as well
+        #[arg(long)]
+        ranges: bool,
+    },
 }
 
 pub(crate) fn helper(command: &Command) -> Result<ExitCode, Failure> {
@@ -45,6 +51,7 @@ pub(crate) fn helper(command: &Command) -> Result<ExitCode, Failure> {
         Command::Ensure { name } => load(std::slice::from_ref(name)),
         Command::Stop { name } => stop::helper(name),
         Command::Secret { name } => secret::helper(name),
+        Command::Renew { ranges } => net::renew(*ranges),
         Command::Boot => load(&situation::agents_set_up(&System::new())?),
     }
 }
@@ -63,15 +70,26 @@ fn tell(name: &AccountName) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// How often rules are loaded again that another tool put out of force meanwhile, as they do at boot.
+const TRIES: u32 = 5;
+
+/// One agent's failure is no reason to leave another one's rules out; the first is told when all have been tried.
 fn load(names: &[AccountName]) -> Result<ExitCode, Failure> {
     let lock = Lock::take(Duration::from_secs(30), || {})?;
     let mut machine = System::new();
+    let mut first = None;
     for name in names {
-        load_locked(&Scope::Agent(name.clone()), name, &mut machine)?;
+        for number in 1..=TRIES {
+            match load_locked(&Scope::Agent(name.clone()), name, &mut machine) {
+                Ok(_) => break,
+                Err(_) if number < TRIES => std::thread::sleep(Duration::from_millis(100) * number),
+                Err(failure) => first = first.or(Some(failure)),
+            }
+        }
     }
     drop(lock);
     guard::start_where_needed();
-    Ok(ExitCode::SUCCESS)
+    first.map_or(Ok(ExitCode::SUCCESS), Err)
 }
 
 /// Puts the saved rules of an agent in force, and answers how much had to be loaded. Whoever calls it holds the lock.

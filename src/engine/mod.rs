@@ -11,7 +11,7 @@ pub use ensure::ensure;
 pub use receipt::{Entry, Receipt, Scope, State};
 pub use report::{StepReport, report};
 pub use reset::reset;
-pub use setup::{SetupError, setup};
+pub use setup::{SetupError, renew, setup};
 pub use teardown::{TeardownError, teardown};
 
 use crate::step::{AnyStep, Description};

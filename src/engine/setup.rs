@@ -83,6 +83,18 @@ fn take_all(
     Ok(taken)
 }
 
+/// Puts some steps of a receipt in force with another content, and answers how many changed something. All else that the
+/// receipt has stays as it is.
+pub fn renew(plan: &Plan, machine: &mut dyn Act, progress: &mut dyn Progress) -> Result<usize, SetupError> {
+    let mut receipt = Receipt::load(&plan.scope, machine.observe()).map_err(SetupError::Receipt)?;
+    let checks = refuse_what_is_foreign(plan, &receipt, machine)?;
+    let mut changed = 0;
+    for (step, found) in plan.steps.iter().zip(&checks) {
+        changed += usize::from(take(step, found, plan, &mut receipt, machine, progress)?);
+    }
+    Ok(changed)
+}
+
 fn refuse_what_is_foreign(
     plan: &Plan,
     receipt: &Receipt,

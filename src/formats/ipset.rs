@@ -10,7 +10,7 @@ use crate::model::{
     desired::{Destinations, Firewall, Names},
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use std::{collections::BTreeSet, fmt::Write};
+use std::{collections::BTreeSet, fmt::Write, net::IpAddr};
 
 /// One set with its elements in the form in which `ipset save` prints them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,6 +152,15 @@ pub fn render(sets: &[Set]) -> String {
     text
 }
 
+/// The input of `ipset restore` that puts answers of the DNS gate into their sets: set, address, seconds.
+pub fn render_answers(answers: &[(String, IpAddr, u32)]) -> String {
+    let mut text = String::new();
+    for (set, address, seconds) in answers {
+        let _ = writeln!(text, "add {set} {address} timeout {seconds} -exist");
+    }
+    text
+}
+
 /// The sets of one agent in the output of `ipset save`, with their elements.
 pub fn parse(saved: &str, uid: Uid) -> Vec<(String, BTreeSet<String>)> {
     let prefix = format!("au{uid}");
@@ -186,6 +195,7 @@ fn element_of(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn the_whole_internet_is_two_halves() {
@@ -208,6 +218,29 @@ mod tests {
         assert_ne!(name(&["10.0.0.0/8"], 9), name(&["10.0.0.0/9"], 9));
         assert_ne!(name(&["10.0.0.0/8"], 9), name(&["10.0.0.0/8", "192.0.2.0/24"], 9));
         assert!((name(&["10.0.0.0/8"], u32::MAX) + "_new").len() <= 31);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_brings_the_reader_down(text: String, words in prop::collection::vec("(create|add|swap|au99x?|[0-9./:a-f]{1,12}|hash:net| |\n){1,6}", 0..30)) {
+            let text = text + &words.join(" ");
+            for (name, _) in parse(&text, Uid(99)) {
+                prop_assert!(name.starts_with("au99"));
+            }
+        }
+
+        /// What is put in is read back, for each network.
+        #[test]
+        fn elements_read_back(networks in prop::collection::btree_set((any::<u32>(), 1_u8..=32), 1..50)) {
+            let nets: BTreeSet<IpNet> = networks
+                .into_iter()
+                .map(|(bits, length)| IpNet::V4(Ipv4Net::new(bits.into(), length).unwrap().trunc()))
+                .collect();
+            let to = Destinations { ports: None, nets: nets.into_iter().collect() };
+            let set = net_set(Uid(9), Role::Allow, &to, Family::V4).unwrap();
+            let saved = render(std::slice::from_ref(&set)).replace("_new", "");
+            prop_assert_eq!(&parse(&saved, Uid(9)).pop().unwrap().1, &set.elements);
+        }
     }
 
     #[test]

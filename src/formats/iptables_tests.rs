@@ -5,6 +5,7 @@ use crate::model::{
     IdRange,
     desired::{Destinations, Names},
 };
+use proptest::prelude::*;
 
 pub(crate) fn firewall() -> Firewall {
     let nets = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
@@ -98,4 +99,36 @@ fn port_lists_keep_to_the_limit_of_multiport() {
     let lists = multiport(ranges);
     assert_eq!(lists.len(), 3);
     assert!(lists.iter().all(|list| list.split([',', ':']).count() <= 15));
+}
+
+proptest! {
+    /// Lines of others, in whatever spelling, neither bring the reader down nor change what it finds of an agent.
+    #[test]
+    fn text_of_others_changes_nothing(
+        lines: Vec<String>,
+        rules in prop::collection::vec("(-A|-I|:|#|)[ ]?(OUTPUT|INPUT|AU_99|AU_9970|AU_x|)( [!-~]{1,8}){0,6}", 0..20),
+        at in 0_usize..200,
+    ) {
+        let whole = render(&by_name(), Family::V4);
+        let wanted = parse(&whole, Uid(997));
+        let mut text: Vec<&str> = whole.lines().collect();
+        let ours = |line: &str| line.contains("AU_997 ") || line.contains("AU_997_");
+        let alien = |line: &&String| !line.lines().any(|line| ours(&format!("{line} ")));
+        let place = at.min(text.len());
+        text.splice(place..place, lines.iter().chain(&rules).filter(alien).map(String::as_str));
+        let text = text.join("\n");
+        prop_assert_eq!(parse(&text, Uid(997)), wanted);
+        let _ = output(&text);
+    }
+
+    /// A line that is cut or garbled brings nothing down.
+    #[test]
+    fn garbled_text_brings_nothing_down(cut in 0_usize..8000, junk: String) {
+        let mut text = render(&by_name(), Family::V6);
+        let cut = (0..=cut.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text.insert_str(cut, &junk);
+        let chains = parse(&text, Uid(997));
+        prop_assert!(chains.rules.iter().all(|rule| !rule.is_empty()));
+        let _ = (parse(&junk, Uid(997)), output(&junk), normal(&junk));
+    }
 }

@@ -11,7 +11,7 @@ use crate::model::{
     Family, PortRange, PortSet,
     desired::{Firewall, Inbound, Log},
 };
-use std::{collections::BTreeSet, fmt::Display};
+use std::{collections::BTreeSet, fmt::Display, net::IpAddr};
 
 /// The table, as an administrator may read it in the project's `iptables/` directory.
 const SKELETON: &str = include_str!("../../iptables/agentuser.nft");
@@ -50,6 +50,14 @@ pub fn render_change(firewall: &Firewall, old: &str) -> Vec<String> {
     let gone: Vec<_> = gone.map(|name| format!("delete set inet {table} {name}\n")).collect();
     inputs.extend((!gone.is_empty()).then(|| gone.concat()));
     inputs
+}
+
+/// What puts answers of the DNS gate into their sets, in the transaction that makes these: set, address, seconds.
+pub fn render_answers(answers: &[(String, IpAddr, u32)], firewall: &Firewall) -> String {
+    let one = |(set, address, seconds): &(String, IpAddr, u32)| {
+        format!("add element inet {} {set} {{ {address} timeout {seconds}s }}\n", table(firewall))
+    };
+    answers.iter().map(one).collect()
 }
 
 /// Where the chains of a table are hooked in: what no change of rules can change.
@@ -254,6 +262,7 @@ fn loopback(firewall: &Firewall) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::{formats::iptables::tests::firewall, model::desired::Names};
+    use proptest::prelude::*;
 
     #[test]
     fn rendered() {
@@ -276,6 +285,22 @@ mod tests {
         );
         assert_eq!(without_answers(&full, &firewall), listing(""));
         assert_eq!(without_answers(&listing(""), &firewall), listing(""));
+    }
+
+    proptest! {
+        /// What nft(8) prints is compared as text; taking the answers out of it takes nothing else, whatever is printed.
+        #[test]
+        fn a_listing_without_answers_is_the_rest(lines in prop::collection::vec("[ \t]*(set [a-z0-9]{1,12} \\{|elements = \\{|\\}|[!-~ ]{0,20})", 0..40), junk: String) {
+            let mut firewall = firewall();
+            prop_assert_eq!(without_answers(&lines.join("\n"), &firewall).lines().count(), lines.join("\n").lines().count());
+            firewall.names =
+                vec![Names { ports: "443".parse().into_iter().collect(), names: vec!["a.example".into()] }];
+            let set = format!("set {} {{", ipset::answer_sets(&firewall)[0].name);
+            let text = [lines.join("\n"), set, junk].join("\n");
+            let kept = without_answers(&text, &firewall);
+            prop_assert!(kept.len() <= text.len() + 1);
+            prop_assert_eq!(without_answers(&kept, &firewall), kept);
+        }
     }
 
     #[test]

@@ -150,7 +150,7 @@ impl Shared {
         let mut between = || {
             // The more there is to write, the less often.
             let answers = u64::try_from(lock(&self.answers).len()).unwrap_or(u64::MAX);
-            if saved.elapsed() >= Duration::from_millis(answers.clamp(500, 10_000)) {
+            if saved.elapsed() >= Duration::from_millis(answers.clamp(100, 10_000)) {
                 saved = Instant::now();
                 save(name, &self.answers);
             }
@@ -182,7 +182,7 @@ pub(super) fn remembered(name: &AccountName) -> Answers {
 }
 
 /// Writes the answers down, where they changed.
-fn save(name: &AccountName, answers: &Mutex<Answers>) {
+pub(super) fn save(name: &AccountName, answers: &Mutex<Answers>) {
     let Some(bytes) = lock(answers).changed_json(super::state::now()) else { return };
     let file = FileState { bytes, mode: 0o600, uid: Uid(0), gid: Gid(0) };
     // The next time is soon; a policy that changes before takes over a little less.

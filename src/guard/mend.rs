@@ -3,11 +3,11 @@
 
 use crate::{
     formats::iptables,
-    host::{Act, Command, HostError, Observe, Program, Query, System},
+    host::{Act, HostError, Observe, Query, System},
     model::Family,
     step::{AnyStep, Check, Netfilter, NftTable, Step},
 };
-use std::{fmt::Write, thread};
+use std::thread;
 
 /// Puts the tables of an agent in force that are not, and answers how many these were. What fails is left to the whole
 /// repair, which tells why.
@@ -35,20 +35,13 @@ fn rules(step: &Netfilter, family: Family) -> Result<bool, HostError> {
     let output = machine.query(&Query::FilterTable(family))?;
     let table = String::from_utf8_lossy(&output.stdout);
     let (firewall, wanted) = (&step.firewall, iptables::render(&step.firewall, family));
-    let jumps_hold = step.jumps_hold(&iptables::output(&table));
-    if jumps_hold && iptables::parse(&table, firewall.uid) == iptables::parse(&wanted, firewall.uid) {
+    let output = iptables::output(&table);
+    if step.jumps_hold(&output)
+        && iptables::parse(&table, firewall.uid) == iptables::parse(&wanted, firewall.uid)
+    {
         return Ok(false);
     }
-    let mut jumps = String::new();
-    for (at, rule) in iptables::jumps(firewall).iter().enumerate().filter(|_| !jumps_hold) {
-        let _ = writeln!(jumps, "-I OUTPUT {} {rule}", at + 1);
-    }
-    let program = match family {
-        Family::V4 => Program::IptablesRestore,
-        Family::V6 => Program::Ip6tablesRestore,
-    };
-    let input = wanted.replacen("COMMIT\n", &format!("{jumps}COMMIT\n"), 1);
-    machine.run(&Command::new(program, ["--noflush", "--wait", "5"]).reading(input))?;
+    machine.run(&step.transaction(family, &output))?;
     Ok(true)
 }
 

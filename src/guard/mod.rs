@@ -9,6 +9,7 @@ mod gates;
 mod guarding;
 mod lock_file;
 mod mend;
+mod renewal;
 pub(crate) mod seal;
 mod state;
 mod watch;
@@ -24,13 +25,14 @@ use crate::{
     model::{AccountName, Gid, Uid, desired::Log},
     step::{AnyStep, Netfilter},
 };
-use gates::{fill, lock};
+use gates::{fill, lock, save};
 use guarding::Guarding;
 use lock_file::LockFile;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use renewal::Renewal;
 use std::{
     collections::BTreeMap,
     io,
@@ -51,6 +53,8 @@ pub struct Agent {
     pub rules: Netfilter,
     /// Who may read its log.
     pub human: Option<Uid>,
+    /// Whether its policy has names or ranges that have to be looked up anew now and then.
+    pub renews: bool,
     /// Whether all of its network is in force. While another command puts it in force, what was there before counts.
     pub settled: bool,
 }
@@ -125,14 +129,22 @@ impl<'a> Guard<'a> {
         self.reload();
         watch.follow(self.guarding.keys());
         self.look("it was not in force when the guard started", true, Instant::now());
-        let mut next = Instant::now() + LOOK;
+        let (mut next, mut renewal) = (Instant::now() + LOOK, Renewal::new(Instant::now()));
         while stay || !self.guarding.is_empty() {
             self.state.hears_changes = watch.hears_changes();
             self.write_state();
             let look = if self.state.hears_changes { jittered(LOOK) } else { LOOK_SOON };
             next = next.min(Instant::now() + look);
-            let heard = watch.wait(next.saturating_duration_since(Instant::now()))?;
+            let renews = self.guarding.values().any(|guarding| guarding.agent.renews);
+            let wake = if renews { next.min(renewal.next()) } else { next };
+            let heard = watch.wait(wake.saturating_duration_since(Instant::now()))?;
             let now = Instant::now();
+            if heard.network {
+                renewal.network_is_up(now);
+            }
+            if renews {
+                renewal.go_on(now);
+            }
             match heard.signal {
                 Some(Told::End) => break,
                 Some(Told::Reload) => self.reload(),
@@ -164,6 +176,10 @@ impl<'a> Guard<'a> {
         for agent in agents {
             let name = agent.name.clone();
             let old = self.guarding.remove(&name);
+            if let Some(old) = old.as_ref().filter(|_| !agent.settled) {
+                // The command that is changing the policy carries over what is written down.
+                save(&name, &old.answers);
+            }
             let agent = match &old {
                 Some(old) if !agent.settled => old.agent.clone(),
                 _ => agent,

@@ -3,7 +3,11 @@
 use crate::{
     host::places,
     model::AccountName,
-    netlink::{PIECE, Socket, events, message::messages},
+    netlink::{
+        PIECE, Socket, events,
+        message::{Message, messages},
+        routes,
+    },
 };
 use nix::sys::{
     signal::{SigSet, Signal as Number},
@@ -38,6 +42,8 @@ pub(super) struct Heard {
     pub(super) receipts: bool,
     /// Rules may have changed.
     pub(super) rules: bool,
+    /// A default route came.
+    pub(super) network: bool,
 }
 
 /// Where it is heard of.
@@ -45,6 +51,7 @@ pub(super) struct Watch {
     signals: SignalFd,
     receipts: OwnedFd,
     rules: Option<Socket>,
+    routes: Option<Socket>,
     buffer: Vec<u8>,
 }
 
@@ -62,7 +69,8 @@ impl Watch {
         if let Some(rules) = &rules {
             rules.set_room(8 * 1024 * 1024)?;
         }
-        let watch = Self { signals, receipts, rules, buffer: vec![0; PIECE] };
+        let routes = Socket::routes(routes::GROUPS).ok();
+        let watch = Self { signals, receipts, rules, routes, buffer: vec![0; PIECE] };
         watch.follow_directory(places::STATE);
         Ok(watch)
     }
@@ -95,7 +103,8 @@ impl Watch {
     pub(super) fn wait(&mut self, patience: Duration) -> io::Result<Heard> {
         let mut fds =
             vec![PollFd::new(&self.signals, PollFlags::IN), PollFd::new(&self.receipts, PollFlags::IN)];
-        fds.extend(self.rules.as_ref().map(|rules| PollFd::new(rules, PollFlags::IN)));
+        let sockets = [&self.rules, &self.routes];
+        fds.extend(sockets.into_iter().flatten().map(|socket| PollFd::new(socket, PollFlags::IN)));
         let patience = Timespec::try_from(patience).map_err(|_| io::ErrorKind::InvalidInput)?;
         match poll(&mut fds, Some(&patience)) {
             Ok(_) | Err(Errno::INTR) => {}
@@ -109,8 +118,9 @@ impl Watch {
         if ready[1] {
             heard.receipts = self.read_receipts();
         }
-        if ready.get(2) == Some(&true) {
-            heard.rules = self.read_rules();
+        if ready[2..].contains(&true) {
+            heard.rules = hear(self.rules.as_ref(), &mut self.buffer, events::concerns_agents);
+            heard.network = hear(self.routes.as_ref(), &mut self.buffer, routes::is_default_route);
             if !heard.rules {
                 // The gates' own work, of which there may be much: it is read in bulk.
                 std::thread::sleep(PAUSE);
@@ -144,18 +154,18 @@ impl Watch {
         }
         found
     }
+}
 
-    /// Whether one of the changes could concern an agent's rules.
-    fn read_rules(&mut self) -> bool {
-        let Some(rules) = &self.rules else { return false };
-        let mut found = false;
-        while matches!(rules.wait(Duration::ZERO), Ok(true)) {
-            match rules.read(&mut self.buffer) {
-                Ok(piece) => found |= messages(piece).any(|message| events::concerns_agents(&message)),
-                // More changes than there was room for: one of them may have been.
-                Err(_) => found = true,
-            }
+/// Reads all that is there; whether one of the messages is of the kind.
+fn hear(socket: Option<&Socket>, buffer: &mut [u8], of_the_kind: impl Fn(&Message<'_>) -> bool) -> bool {
+    let Some(socket) = socket else { return false };
+    let mut found = false;
+    while matches!(socket.wait(Duration::ZERO), Ok(true)) {
+        match socket.read(buffer) {
+            Ok(piece) => found |= messages(piece).any(|message| of_the_kind(&message)),
+            // More than there was room for: one of them may have been.
+            Err(_) => found = true,
         }
-        found
     }
+    found
 }

@@ -8,7 +8,7 @@ use crate::{
         AbsPath,
         catalog::{Addresses, Catalog, Publisher, ToolHosts, kept},
     },
-    policy::{Allow, Dns, Policy},
+    policy::{Agent, Allow, Dns, Policy},
     presets::{expand, listed, ranges},
 };
 use std::net::IpAddr;
@@ -51,15 +51,19 @@ pub fn catalog(policy: &Policy, machine: &dyn Observe) -> Result<Catalog, HostEr
 
 /// The publishers whose ranges a policy opens.
 pub fn used(policy: &Policy) -> Vec<Publisher> {
-    let entries = policy.agents.values().flat_map(|agent| &agent.network.allow);
-    let publishers = entries.filter_map(|entry| match entry {
-        Allow::Preset { name, .. } => listed::listed(*name)?.ranges,
-        _ => None,
-    });
-    let mut publishers: Vec<_> = publishers.collect();
+    let mut publishers: Vec<_> = policy.agents.values().flat_map(used_by).collect();
     publishers.sort_unstable();
     publishers.dedup();
     publishers
+}
+
+/// The publishers whose ranges an agent's policy opens.
+pub fn used_by(agent: &Agent) -> Vec<Publisher> {
+    let publishers = agent.network.allow.iter().filter_map(|entry| match entry {
+        Allow::Preset { name, .. } => listed::listed(*name)?.ranges,
+        _ => None,
+    });
+    publishers.collect()
 }
 
 /// The newest good ranges of a publisher, and whether they were fetched.

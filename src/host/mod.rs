@@ -15,6 +15,8 @@ pub mod errand;
 #[cfg(target_os = "linux")]
 mod files;
 #[cfg(target_os = "linux")]
+pub(crate) mod fsids;
+#[cfg(target_os = "linux")]
 pub mod gather;
 #[cfg(target_os = "linux")]
 mod homes;

@@ -1,9 +1,9 @@
 //! Who may connect to a unix socket: the write bit of its file, also of an ACL (unix(7)).
 
-use super::HostError;
+use super::{HostError, fsids::wearing};
 use crate::{
     formats::posix_acl::{ACCESS, Acl, Perm, Tag},
-    model::{AbsPath, Uid},
+    model::{AbsPath, Gid, Uid},
 };
 use rustix::{
     fs::{FileType, Mode, OFlags, XattrFlags, fstat, getxattr, open, setxattr},
@@ -14,6 +14,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 /// A socket's file, pinned, with its ACL.
 struct Socket {
     pin: OwnedFd,
+    owner: (Uid, Gid),
     acl: Acl,
 }
 
@@ -37,11 +38,13 @@ impl Socket {
             Err(Errno::NODATA | Errno::OPNOTSUPP) => Acl::from_mode(is.st_mode),
             Err(errno) => return Err(error(errno)),
         };
-        Ok(Some(Self { pin, acl }))
+        Ok(Some(Self { pin, owner: (Uid(is.st_uid), Gid(is.st_gid)), acl }))
     }
 
+    /// As its owner, who may, whichever rights root was left.
     fn set(&self, path: &AbsPath, acl: &Acl) -> Result<(), HostError> {
-        setxattr(magic(&self.pin), ACCESS, &acl.render(), XattrFlags::empty())
+        let (uid, gid) = self.owner;
+        wearing(uid, gid, || setxattr(magic(&self.pin), ACCESS, &acl.render(), XattrFlags::empty()))
             .map_err(|errno| HostError::path("can't set the ACL of", path, errno))
     }
 }

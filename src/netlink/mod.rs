@@ -12,6 +12,7 @@ pub mod ipset;
 pub mod message;
 pub mod nflog;
 pub mod nft;
+pub mod routes;
 #[cfg(target_os = "linux")]
 mod socket;
 

@@ -24,16 +24,22 @@ pub struct Socket(OwnedFd);
 impl Socket {
     /// A socket for requests to netfilter, or one that listens to these multicast groups (a bit each) as well.
     pub fn netfilter(groups: u32) -> io::Result<Self> {
-        Self::open(netlink::NETFILTER, groups)
+        Self::open(Some(netlink::NETFILTER), groups)
+    }
+
+    /// A socket that listens to these multicast groups of `rtnetlink(7)`, a bit each.
+    pub fn routes(groups: u32) -> io::Result<Self> {
+        // `NETLINK_ROUTE` is 0.
+        Self::open(None, groups)
     }
 
     /// A socket for questions about sockets (`sock_diag(7)`).
     pub fn diag() -> io::Result<Self> {
-        Self::open(netlink::SOCK_DIAG, 0)
+        Self::open(Some(netlink::SOCK_DIAG), 0)
     }
 
-    fn open(protocol: rustix::net::Protocol, groups: u32) -> io::Result<Self> {
-        let fd = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, Some(protocol))?;
+    fn open(protocol: Option<rustix::net::Protocol>, groups: u32) -> io::Result<Self> {
+        let fd = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol)?;
         bind(&fd, &SocketAddrNetlink::new(0, groups))?;
         Ok(Self(fd))
     }

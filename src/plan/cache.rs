@@ -5,17 +5,16 @@ use crate::{
     host::{Validator, places},
     model::{
         AbsPath, AccountName,
-        catalog::{self, Addresses, ToolHosts},
-        facts::Facts,
+        catalog::{self, Addresses, Catalog, ToolHosts},
     },
     presets::ranges,
     step::{After, AnyStep, Content, Directory, File, Layer},
 };
 
-/// Ranges that are newer than those in the program.
-pub(super) fn machine(facts: &Facts) -> Vec<AnyStep> {
-    let known = |publisher| facts.catalog.ranges.get(publisher);
-    let fetched: Vec<_> = facts.catalog.fetched.iter().filter_map(known).collect();
+/// The steps that keep ranges which are newer than those in the program.
+pub fn machine(catalog: &Catalog) -> Vec<AnyStep> {
+    let known = |publisher| catalog.ranges.get(publisher);
+    let fetched: Vec<_> = catalog.fetched.iter().filter_map(known).collect();
     if fetched.is_empty() {
         return vec![];
     }
@@ -27,11 +26,11 @@ pub(super) fn machine(facts: &Facts) -> Vec<AnyStep> {
     std::iter::once(dir).chain(files).collect()
 }
 
-/// What one agent's discovered presets and names stand for.
-pub(super) fn agent(name: &AccountName, facts: &Facts) -> Vec<AnyStep> {
-    let hosts = facts.catalog.hosts.get(name).filter(|hosts| hosts.values().any(|hosts| !hosts.is_empty()));
+/// The steps that keep what one agent's discovered presets and names stand for.
+pub fn agent(name: &AccountName, catalog: &Catalog) -> Vec<AnyStep> {
+    let hosts = catalog.hosts.get(name).filter(|hosts| hosts.values().any(|hosts| !hosts.is_empty()));
     let hosts = hosts.map(|hosts| file(places::hosts(name), catalog::keep(hosts), title(hosts)));
-    let addresses = facts.catalog.addresses.get(name).filter(|names| !names.is_empty());
+    let addresses = catalog.addresses.get(name).filter(|names| !names.is_empty());
     let addresses = addresses.map(|names: &Addresses| {
         let title = format!("addresses of {} as they resolved", count(names.len(), "name"));
         file(places::addresses(name), catalog::keep(names), title)

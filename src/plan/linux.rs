@@ -4,6 +4,7 @@ use super::DesireError;
 use crate::{
     engine::{Plan, Scope},
     formats::{dbus, gitconfig, sudoers, systemd},
+    gate::answers,
     host::{Validator, places},
     model::{
         AbsPath, Family,
@@ -46,7 +47,7 @@ pub fn machine(policy: &str, facts: &Facts) -> Plan {
     let denials = facts.cron.values().chain(facts.at.values());
     let lists: BTreeSet<_> = denials.filter_map(Denial::list).collect();
     steps.extend(lists.into_iter().map(|path| AnyStep::from(List { path: path.clone() })));
-    steps.extend(super::cache::machine(facts));
+    steps.extend(super::cache::machine(&facts.catalog));
     if facts.systemd {
         let text = Content::Text(systemd::render(places::PROGRAM));
         let unit = file(systemd::PATH, "unit agentuser.service", text, 0o644);
@@ -67,7 +68,7 @@ pub fn machine(policy: &str, facts: &Facts) -> Plan {
 pub fn agent(desired: &Desired, facts: &Facts) -> Result<Plan, DesireError> {
     let mut steps = account(desired, facts)?;
     steps.extend(network(desired, facts));
-    steps.extend(super::cache::agent(&desired.name, facts));
+    steps.extend(super::cache::agent(&desired.name, &facts.catalog));
     steps.extend(sharing(desired));
     steps.extend(gitconfig(desired));
     steps.extend(view(desired));
@@ -132,11 +133,13 @@ fn families(facts: &Facts) -> Vec<Family> {
 }
 
 fn network(desired: &Desired, facts: &Facts) -> Vec<AnyStep> {
-    let mut steps: Vec<AnyStep> =
-        vec![Netfilter { firewall: desired.firewall.clone(), families: families(facts) }.into()];
+    let (firewall, answers) = (&desired.firewall, Some(answers::path(&desired.name)));
+    let answers = answers.filter(|_| !firewall.names.is_empty());
+    let rules = Netfilter { firewall: firewall.clone(), families: families(facts), answers: answers.clone() };
+    let mut steps: Vec<AnyStep> = vec![rules.into()];
     if facts.nft {
         let record = places::state(&desired.name).join("nft.json");
-        steps.push(NftTable { firewall: desired.firewall.clone(), record }.into());
+        steps.push(NftTable { firewall: firewall.clone(), record, answers }.into());
     }
     if !desired.firewall.outbound_allowed {
         let paths = places::NAME_SERVICES.map(places::fixed).into();

@@ -4,6 +4,7 @@
 //! reverts. Steps are plain data: the list of them, with what each captured, is the receipt.
 
 mod account;
+mod carried;
 mod directory;
 mod file;
 mod filter_table;

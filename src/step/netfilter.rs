@@ -1,17 +1,17 @@
 //! The agent's chains and sets in iptables(8) and ip6tables(8), and the jumps to them at the head of OUTPUT.
 //!
-//! Sets first, by one `ipset restore` that swaps; then one `iptables-restore --noflush` transaction a family; then the
-//! jumps. A packet meets the old rules or the new ones, never none. The jumps of all agents stand as one block from
+//! Sets first, by one `ipset restore` that swaps; then one `iptables-restore --noflush` transaction a family, the jumps with
+//! it: another tool that flushes meanwhile comes before it or after it, not in between. A packet meets the old rules or the new ones, never none. The jumps of all agents stand as one block from
 //! position 1, for a rule of somebody else in front of them could accept everything.
 
-use super::{Check, Description, Layer, Step, Undo};
+use super::{Check, Description, Layer, Step, Undo, carried::carried};
 use crate::{
     formats::{ipset, iptables},
     host::{Act, Command, CommandError, HostError, Jump, Observe, Program, Query},
-    model::{Family, desired::Firewall},
+    model::{AbsPath, Family, desired::Firewall},
 };
 use serde::{Deserialize, Serialize};
-use std::process::Output;
+use std::{fmt::Write, process::Output};
 
 /// The firewall of one agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,9 @@ pub struct Netfilter {
     pub firewall: Firewall,
     /// The families that the kernel has.
     pub families: Vec<Family>,
+    /// Where the DNS gate keeps what it answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<AbsPath>,
 }
 
 /// What is in force in one family.
@@ -121,29 +124,42 @@ impl Netfilter {
             || present.chains.names.len() != iptables::CHAINS.len()
     }
 
-    /// Puts missing jumps in front, then removes what they double, from the end.
-    fn place_jumps(&self, family: Family, machine: &mut dyn Act) -> Result<(), HostError> {
-        let before = machine.output_chain(family)?;
-        if self.jumps_hold(&before) {
+    /// The transaction that replaces the chains of one family, and puts the jumps in front of `output` where they don't hold.
+    pub(crate) fn transaction(&self, family: Family, output: &[String]) -> Command {
+        let mut jumps = String::new();
+        for (at, rule) in iptables::jumps(&self.firewall).iter().enumerate() {
+            let _ = writeln!(jumps, "-I OUTPUT {} {rule}", at + 1);
+        }
+        let rules = iptables::render(&self.firewall, family);
+        let jumps = if self.jumps_hold(output) { "" } else { &jumps };
+        restore(family, rules.replacen("COMMIT\n", &format!("{jumps}COMMIT\n"), 1))
+    }
+
+    /// Removes what the jumps in front double, from the end.
+    fn remove_doubles(&self, family: Family, machine: &mut dyn Act) -> Result<(), HostError> {
+        let now = machine.output_chain(family)?;
+        if self.jumps_hold(&now) {
             return Ok(());
         }
         let ours = iptables::jumps(&self.firewall);
-        for rule in ours.iter().rev() {
-            machine.jump(family, &Jump::Insert(1, rule.clone()))?;
+        let found = self.our_jumps(&now);
+        let in_front = (0..ours.len()).all(|index| found.get(index) == Some(&(index + 1, Some(index))));
+        if !in_front {
+            // Somebody else is at work as well; whoever looks next finds it so.
+            return Ok(());
         }
-        let now = machine.output_chain(family)?;
-        for (at, _) in self.our_jumps(&now).into_iter().rev().filter(|(at, _)| *at > ours.len()) {
+        for (at, _) in found.into_iter().rev().filter(|(at, _)| *at > ours.len()) {
             machine.jump(family, &Jump::Remove(u32::try_from(at).unwrap_or(u32::MAX)))?;
         }
         Ok(())
     }
 
-    /// The rules of one family; where they don't load, those of the families before are put back.
+    /// The rules of both families; where they don't load, those of the families before are put back.
     fn load(&self, machine: &mut dyn Act) -> Result<(), HostError> {
         let mut before: Vec<(Family, String)> = Vec::new();
         for family in &self.families {
             let old = text(&Query::FilterTable(*family), machine.observe())?;
-            if let Err(error) = machine.run(&restore(*family, iptables::render(&self.firewall, *family))) {
+            if let Err(error) = machine.run(&self.transaction(*family, &iptables::output(&old))) {
                 for (family, old) in before {
                     let _ = machine.run(&restore(family, chains_of(&old, &self.firewall)));
                 }
@@ -272,10 +288,12 @@ impl Step for Netfilter {
             machine.end_processes(self.firewall.uid, &self.firewall.sub_uids)?;
         }
         let sets = ipset::sets(&self.firewall);
-        machine.run(&Command::new(Program::Ipset, ["restore"]).reading(ipset::render(&sets)))?;
+        let answers = carried(self.answers.as_ref(), &self.firewall, machine.observe())?;
+        let input = ipset::render(&sets) + &ipset::render_answers(&answers);
+        machine.run(&Command::new(Program::Ipset, ["restore"]).reading(input))?;
         self.load(machine)?;
         for family in &self.families {
-            self.place_jumps(*family, machine)?;
+            self.remove_doubles(*family, machine)?;
         }
         if void {
             machine.end_processes(self.firewall.uid, &self.firewall.sub_uids)?;

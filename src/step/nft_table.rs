@@ -1,7 +1,7 @@
 //! The mirror of the policy in an nftables table of the agent's own: it holds when somebody flushes the iptables rules,
 //! and no ACCEPT of another table overrides it.
 
-use super::{Check, Description, Layer, Step, Undo, netfilter::text};
+use super::{Check, Description, Layer, Step, Undo, carried::carried, netfilter::text};
 use crate::{
     formats::nft,
     host::{Act, Command, FileState, HostError, Observe, Program, Query, Validator},
@@ -17,6 +17,9 @@ pub struct NftTable {
     pub firewall: Firewall,
     /// Where the text read back after the load is kept.
     pub record: AbsPath,
+    /// Where the DNS gate keeps what it answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<AbsPath>,
 }
 
 /// What was loaded, and how nft(8) of this machine prints it.
@@ -87,10 +90,13 @@ impl Step for NftTable {
         let output = machine.query(&self.query())?;
         let untouched = |record: &Record| output.status.success() && record.listed == self.listed(&output);
         // A table that somebody changed is made anew; one that is as we left it changes without a gap.
-        let inputs = match self.record(machine.observe())?.filter(untouched) {
+        let mut inputs = match self.record(machine.observe())?.filter(untouched) {
             Some(record) => nft::render_change(&self.firewall, &record.loaded),
             None => vec![loaded.clone()],
         };
+        // The first of them makes the sets.
+        let answers = carried(self.answers.as_ref(), &self.firewall, machine.observe())?;
+        inputs[0] += &nft::render_answers(&answers, &self.firewall);
         for input in inputs {
             machine.run(&Command::new(Program::Nft, ["-f", "-"]).reading(input))?;
         }

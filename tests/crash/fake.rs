@@ -119,6 +119,12 @@ impl Disk {
                         rules.clear();
                     }
                 }
+                ["-I", chain, at, ..] => {
+                    chains
+                        .get_mut(chain)
+                        .unwrap()
+                        .insert(at.parse::<usize>().unwrap() - 1, words[3..].join(" "));
+                }
                 ["-A", chain, ..] => chains.get_mut(chain).unwrap().push(words[2..].join(" ")),
                 ["-D", chain, ..] => {
                     chains.get_mut(chain).unwrap().retain(|rule| *rule != words[2..].join(" "));

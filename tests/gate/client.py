@@ -2,8 +2,8 @@
 
 ask NAME KIND [RESOLVER [tcp] [plain]]         one question: code, addresses, ttl, the extended error, milliseconds
 connect ADDRESS PORT                           one call: errno or "open", milliseconds
-rounds UID COUNT FLUSH NAME... -- SET...       as root: for each round empty the sets, ask as UID, connect at once
-loop ADDRESS PORT                              calls without end; prints the number of calls and of those that came through
+rounds UID COUNT PAUSE NAME... -- SET...       as root: for each round empty the sets, wait, ask as UID, connect at once
+loop ADDRESS PORT                              calls without end; prints the number of calls, of those that came through, and of refusals
 pipeline NAME...                               all questions on one TCP connection at once; names in the order of replies
 linger ADDRESS PORT                            a datagram, then nothing with the socket open
 spray COUNT                                    datagrams to COUNT destinations; the seconds that it took, and those of the processor
@@ -102,14 +102,14 @@ def call(address, port):
     return {"verdict": verdict, "ms": (time.perf_counter() - began) * 1000}
 
 
-def rounds(uid, count, flush, *rest):
+def rounds(uid, count, pause, *rest):
     names, sets = rest[:rest.index("--")], rest[rest.index("--") + 1:]
     good, times = 0, []
     for index in range(int(count)):
-        if flush == "flush":
-            for name in sets:
-                subprocess.run(["ipset", "flush", name], check=True)
-                subprocess.run(["nft", "flush", "set", "inet", "agentuser_" + uid, name], check=True)
+        for name in sets:
+            subprocess.run(["ipset", "flush", name], check=True)
+            subprocess.run(["nft", "flush", "set", "inet", "agentuser_" + uid, name], check=True)
+        time.sleep(float(pause))
         os.setegid(int(uid))
         os.seteuid(int(uid))
         name = names[index % len(names)].replace("#", str(index))
@@ -126,16 +126,17 @@ def rounds(uid, count, flush, *rest):
 
 def loop(address, port):
     print("calling", flush=True)
-    calls, through = 0, 0
+    calls, through, refused = 0, 0, 0
     while True:
         s = socket.socket(family(address), socket.SOCK_STREAM)
         s.settimeout(1)
         calls += 1
-        if s.connect_ex((address, int(port))) == 0:
-            through += 1
+        error = s.connect_ex((address, int(port)))
+        through += error == 0
+        refused += error in (errno.ECONNREFUSED, errno.ECONNRESET, errno.EPERM, errno.EACCES)
         s.close()
         if calls % 200 == 0:
-            print("calls", calls, through, flush=True)
+            print("calls", calls, through, refused, flush=True)
 
 
 def pipeline(*names):

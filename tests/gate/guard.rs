@@ -1,17 +1,18 @@
 //! The guard keeps the rules in force, and nothing is open when it is gone.
 
 use crate::world::{AGENT, BUILT, GATE, UID, World, policy, until};
+use agentuser::model::{Family, desired::Firewall};
 use serde_json::json;
 use std::{fs, time::Duration};
 
 const ZONE: &str = r#"{"api.example": {"A": ["192.0.2.2"]}, "new.example": {"A": ["192.0.2.3"]}}"#;
 
-/// Calls that came through of a client that calls without end.
-fn through(calls: &crate::world::Running) -> (u64, u64) {
+/// Of a client that calls without end: its calls, those that came through, and those that were refused.
+fn counted(calls: &crate::world::Running) -> (u64, u64, u64) {
     let lines = calls.lines();
-    let words: Vec<_> =
-        lines.iter().rev().find(|line| line.starts_with("calls ")).unwrap().split(' ').collect();
-    (words[1].parse().unwrap(), words[2].parse().unwrap())
+    let last = lines.iter().rev().find_map(|line| line.strip_prefix("calls ")).unwrap();
+    let numbers: Vec<u64> = last.split(' ').map(|word| word.parse().unwrap()).collect();
+    (numbers[0], numbers[1], numbers[2])
 }
 
 #[test]
@@ -30,10 +31,10 @@ fn a_guard_that_is_killed_lets_nothing_through() {
         world.start_guard();
         until("the gate", || (world.client(UID, &["ask", "api.example"])["code"] == 0).then_some(()));
     }
-    let (called, leaked) = through(&calls);
+    let (called, leaked, _) = counted(&calls);
     assert!(called >= 400, "{called}");
     assert_eq!(leaked, 0, "of {called}");
-    assert!(through(&control).1 > 0);
+    assert!(counted(&control).1 > 0);
 }
 
 /// Makes a change of another tool's, and answers after how many milliseconds it was repaired.
@@ -102,6 +103,34 @@ fn a_changed_policy_is_taken_at_once() {
     until("the old address's end", || {
         (world.client(UID, &["connect", "192.0.2.2", "8000"])["verdict"] == "ECONNREFUSED").then_some(())
     });
+}
+
+#[test]
+fn what_was_answered_stays_open_while_the_list_of_names_changes() {
+    let Some(mut world) = World::with(&policy(&["api.example"]), ZONE) else { return };
+    assert_eq!(world.client(UID, &["ask", "api.example"])["addresses"], json!(["192.0.2.2"]));
+    world.client(UID, &["ask", "new.example"]);
+    let answers = format!("{}/run/agentuser/{AGENT}.answers.json", world.root_of_state());
+    until("the answers", || {
+        fs::read_to_string(&answers).is_ok_and(|text| text.contains("192.0.2.2")).then_some(())
+    });
+    let calls = world.start_client(UID, &["loop", "192.0.2.2", "8000"]);
+    calls.wait_for("calls ");
+    // Each list has sets of its own, which are filled by whoever puts it in force.
+    for generation in 1..=10 {
+        let names = [&["api.example", "new.example"][..], &["api.example"]][usize::from(generation % 2)];
+        world.write_receipt(&Firewall { generation, ..policy(names) });
+        let set = world.set(Family::V4);
+        until("the set", || (world.run(0, &["ipset", "list", &set]).code == Some(0)).then_some(()));
+        std::thread::sleep(Duration::from_millis(400));
+    }
+    let (called, through, refused) = counted(&calls);
+    eprintln!("{called} calls, {through} came through, {refused} were refused");
+    assert!(through >= 1000, "{through}");
+    assert_eq!(refused, 0, "of {called}");
+    // The control: it is the name that keeps the address open.
+    world.write_receipt(&Firewall { generation: 11, ..policy(&["new.example"]) });
+    until("a refusal", || (counted(&calls).2 > 0).then_some(()));
 }
 
 #[test]

@@ -242,9 +242,10 @@ impl World {
         self.firewall = firewall.clone();
         let families = Family::BOTH.to_vec();
         let record = format!("/var/lib/agentuser/{AGENT}/mirror.json").parse().unwrap();
+        let answers = Some(format!("/run/agentuser/{AGENT}.answers.json").parse().unwrap());
         let steps = [
-            AnyStep::Netfilter(Netfilter { firewall: firewall.clone(), families }),
-            AnyStep::NftTable(NftTable { firewall: firewall.clone(), record }),
+            AnyStep::Netfilter(Netfilter { firewall: firewall.clone(), families, answers: answers.clone() }),
+            AnyStep::NftTable(NftTable { firewall: firewall.clone(), record, answers }),
         ];
         let entry = |step| Entry { step, undo: Undo::Nothing, state: State::Applied };
         let mut receipt = Receipt::default();

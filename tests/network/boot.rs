@@ -27,7 +27,13 @@ fn rules_that_can_not_be_loaded_have_run_refuse() {
     world.hide("ipset");
     let said = world.run(Who::Agent, &["/bin/true"]).fails_with(125);
     assert!(said.contains("ipset"), "{said}");
-    // A word that all is loaded is not believed.
+    // The second belt needs no ipset, and holds alone.
+    let remote = world.serve(Who::Remote, &LISTENERS);
+    world.refused(Who::Uid, &CALLS);
+    world.root(&format!("nft delete table inet agentuser_{}", world.uid()));
+    world.open(Who::Uid, &CALLS);
+    drop(remote);
+    // With neither, a word that all is loaded is not believed.
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
     let netns = world.root("readlink /proc/self/ns/net");
     let moment = format!("{} {}", boot.trim(), netns.trim());

@@ -2,10 +2,7 @@
 //!
 //! The gate's part is played by the test, which puts addresses in its sets.
 
-use crate::{
-    guards::sh,
-    world::{AGENT, PROGRAM, Who, World},
-};
+use crate::world::{AGENT, PROGRAM, Who, World, end_guard};
 use agentuser::{
     formats::ipset,
     model::{
@@ -60,14 +57,6 @@ impl Gated {
         let table = format!("agentuser_{}", self.0.uid);
         world.run(Who::Root, &["nft", "add", "element", "inet", &table, set, &element]).ok();
     }
-}
-
-/// Kills the guard, whose children end with it.
-fn end_guard() {
-    let state = fs::read("/run/agentuser/guard.json").unwrap();
-    let state: Value = serde_json::from_slice(&state).unwrap();
-    sh(&format!("kill -KILL {}", state["pid"]));
-    thread::sleep(Duration::from_millis(500));
 }
 
 const BOTH: [&str; 4] =

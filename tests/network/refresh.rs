@@ -3,9 +3,15 @@
 
 use crate::{
     guards::Outcome,
-    world::{AGENT, PROGRAM, Who, World},
+    world::{AGENT, PROGRAM, Who, World, end_guard, wait_for_guard},
 };
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
 /// Files that stand in for those of the system.
 struct Stage {
@@ -40,11 +46,22 @@ impl Stage {
 
     /// Runs `net refresh` as root, with these files over those of the system.
     fn refresh(&self, world: &World, over: &[(&str, &str)], options: &str) -> Outcome {
+        let line = self.line(over, &format!("--agent {AGENT} net refresh {options}"));
+        world.run(Who::Root, &["unshare", "--mount", "--propagation", "private", "sh", "-c", &line])
+    }
+
+    /// The line of a shell that puts these files over those of the system and becomes agentuser.
+    fn line(&self, over: &[(&str, &str)], arguments: &str) -> String {
         let mut line = String::new();
         for (name, path) in over {
             line += &format!("mount --bind {} {path} && ", self.path(name));
         }
-        line += &format!("exec {PROGRAM} --agent {AGENT} net refresh {options}");
+        line + &format!("exec {PROGRAM} {arguments}")
+    }
+
+    /// What the guard has done now and then, with the same files and a publisher.
+    fn renew(&self, world: &World, over: &[(&str, &str)]) -> Outcome {
+        let line = self.line(over, "helper renew --ranges");
         world.run(Who::Root, &["unshare", "--mount", "--propagation", "private", "sh", "-c", &line])
     }
 
@@ -173,6 +190,80 @@ fn names_are_resolved_into_addresses_that_stay_when_a_name_dies() {
     stage.refresh(&world, &over, "--yes").ok();
     world.open(Who::Agent, &["tcp/198.51.100.2/8000"]);
     world.refused(Who::Agent, &api);
+}
+
+/// The guard does it unasked: addresses and ranges alone, of the policy that is in force.
+#[test]
+fn unasked_only_addresses_and_ranges_are_taken() {
+    let network =
+        "{log: none, dns: system, allow: [{preset: github}, {domain: api.example.com, ports: [8000]}]}";
+    let Some(world) = World::with(network) else { return };
+    let stage = Stage::new();
+    world.remote.sh("ip addr add 9.9.9.2/32 dev far");
+    let _remote = world.serve(Who::Remote, &["tcp/0.0.0.0/443", "tcp/0.0.0.0/8000"]);
+    let (name, range) = (["tcp/192.0.2.2/8000"], ["tcp/9.9.9.2/443"]);
+    world.open(Who::Human, &[name, range].concat());
+    world.refused(Who::Agent, &[name, range].concat());
+    fs::copy("/etc/resolv.conf", stage.path("resolv.conf")).unwrap();
+    stage.write("hosts", "192.0.2.2 api.example.com\n");
+    stage.curl(&with("9.9.9.0/24"));
+    let over = [("hosts", "/etc/hosts"), ("resolv.conf", "/etc/resolv.conf"), ("curl", "/usr/bin/curl")];
+
+    // A policy that somebody edited is for setup to take.
+    let policy = fs::read_to_string("/etc/agentuser/policy.yaml").unwrap();
+    let edited = policy.replace("log: none", "log: blocked");
+    assert_ne!(edited, policy);
+    fs::write("/etc/agentuser/policy.yaml", edited).unwrap();
+    let rules = world.root("iptables-save");
+    let count = |rules: &str| rules.lines().filter(|line| line.starts_with("-A")).count();
+    stage.renew(&world, &over).ok();
+    assert_eq!(count(&world.root("iptables-save")), count(&rules));
+    world.refused(Who::Uid, &name);
+    fs::write("/etc/agentuser/policy.yaml", &policy).unwrap();
+
+    stage.renew(&world, &over).ok();
+    world.open(Who::Agent, &[name, range].concat());
+    assert!(fs::read_to_string(CACHE).unwrap().contains("9.9.9.0/24"));
+    world.agentuser(&["status"]).ok();
+    let receipt = || fs::read(format!("/var/lib/agentuser/{AGENT}/receipt.json")).unwrap();
+    let before = receipt();
+    stage.renew(&world, &over).ok();
+    assert_eq!(receipt(), before, "nothing was new");
+
+    // What looks wrong, or can't be had, leaves what was good.
+    stage.curl(&with("0.0.0.0/0"));
+    stage.write("hosts", "");
+    let said = stage.renew(&world, &over).fails_with(1);
+    assert!(said.contains("far too wide") && said.contains("what it had is kept"), "{said}");
+    world.open(Who::Agent, &[name, range].concat());
+    // At the next boot it is as it was renewed.
+    world.run(Who::Root, &["iptables", "-F", "OUTPUT"]).ok();
+    world.run(Who::Root, &[PROGRAM, "helper", "boot"]).ok();
+    world.open(Who::Agent, &[name, range].concat());
+    world.agentuser(&["status"]).ok();
+}
+
+#[test]
+fn a_network_that_comes_up_has_names_resolved_anew() {
+    let network = "{dns: system, allow: [{domain: api.example.com, ports: [8000]}]}";
+    let Some(world) = World::with(network) else { return };
+    let stage = Stage::new();
+    let _remote = world.serve(Who::Remote, &["tcp/0.0.0.0/8000"]);
+    fs::copy("/etc/resolv.conf", stage.path("resolv.conf")).unwrap();
+    stage.write("hosts", "192.0.2.2 api.example.com\n");
+    end_guard();
+    let line = stage.line(&[("hosts", "/etc/hosts")], "guard");
+    let unshare = ["unshare", "--mount", "--propagation", "private", "sh", "-c", &line];
+    let _guard = world.start(Who::Root, &unshare);
+    wait_for_guard();
+    let name = ["tcp/192.0.2.2/8000"];
+    world.refused(Who::Agent, &name);
+    world.host.sh("ip route replace default via 192.0.2.2 metric 7");
+    let end = Instant::now() + Duration::from_secs(20);
+    while world.probe(Who::Agent, &name) != ["open"] {
+        assert!(Instant::now() < end, "it stays closed");
+        thread::sleep(Duration::from_millis(300));
+    }
 }
 
 /// Answers that there is no such name, and writes down for which.

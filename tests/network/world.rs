@@ -1,7 +1,12 @@
 //! Two machines joined by a cable: `host`, where agentuser is set up, and `remote`, which listens.
 
 use crate::guards::{Lock, Netns, Outcome, Person, Running, run, sh};
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
 /// The build under test.
 const BUILT: &str = env!("CARGO_BIN_EXE_agentuser");
@@ -272,6 +277,27 @@ impl World {
     /// The second agent's uid.
     pub(crate) fn second_uid(&self) -> String {
         self.root(&format!("id -u {SECOND_AGENT}")).trim().to_owned()
+    }
+}
+
+/// The process of the guard.
+fn guard() -> Option<u64> {
+    let state = fs::read("/run/agentuser/guard.json").ok()?;
+    serde_json::from_slice::<serde_json::Value>(&state).ok()?["pid"].as_u64()
+}
+
+/// Kills the guard, whose children end with it.
+pub(crate) fn end_guard() {
+    sh(&format!("kill -KILL {}", guard().unwrap()));
+    thread::sleep(Duration::from_millis(500));
+}
+
+/// Waits until a guard that was started runs.
+pub(crate) fn wait_for_guard() {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !guard().is_some_and(|pid| Path::new(&format!("/proc/{pid}")).exists()) {
+        assert!(Instant::now() < end, "no guard");
+        thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -4,8 +4,11 @@ mod change;
 mod list;
 pub(super) mod propose;
 mod refresh;
+mod renew;
 mod test;
 mod why;
+
+pub(super) use renew::renew;
 
 use super::{Failure, Global, invoker, net_log, situation::Situation};
 use crate::{
