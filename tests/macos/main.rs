@@ -1,0 +1,7 @@
+//! macOS without a Mac: rules, parsers and steps against machines in memory that refuse what real ones refuse. Runs on every
+//! platform.
+
+#![expect(clippy::unwrap_used, clippy::format_push_string, reason = "a test may panic, and need not be fast")]
+
+mod grammar;
+mod rules;
