@@ -14,7 +14,14 @@ pub fn ensure(scope: &Scope, machine: &mut dyn Act) -> Result<usize, SetupError>
     let mut loaded = 0;
     for entry in receipt.entries.iter().filter(|entry| entry.state == State::Applied) {
         let step = &entry.step;
-        if !matches!(step, AnyStep::Netfilter(_) | AnyStep::NftTable(_) | AnyStep::Sockets(_)) {
+        if !matches!(
+            step,
+            AnyStep::Netfilter(_)
+                | AnyStep::NftTable(_)
+                | AnyStep::Sockets(_)
+                | AnyStep::PfEnabled(_)
+                | AnyStep::PfAnchor(_)
+        ) {
             continue;
         }
         let title = || step.describe().title;

@@ -41,6 +41,16 @@ pub enum Program {
     Crontab,
     At,
     Curl,
+    Dscl,
+    Dseditgroup,
+    Dscacheutil,
+    Id,
+    Chmod,
+    Ls,
+    Pfctl,
+    Launchctl,
+    Tcpdump,
+    Ifconfig,
 }
 
 impl Program {
@@ -70,6 +80,16 @@ impl Program {
             Self::Crontab => "crontab",
             Self::At => "at",
             Self::Curl => "curl",
+            Self::Dscl => "dscl",
+            Self::Dseditgroup => "dseditgroup",
+            Self::Dscacheutil => "dscacheutil",
+            Self::Id => "id",
+            Self::Chmod => "chmod",
+            Self::Ls => "ls",
+            Self::Pfctl => "pfctl",
+            Self::Launchctl => "launchctl",
+            Self::Tcpdump => "tcpdump",
+            Self::Ifconfig => "ifconfig",
         }
     }
 

@@ -20,6 +20,7 @@ pub mod gather;
 mod homes;
 #[cfg(target_os = "linux")]
 mod lock;
+mod mac_query;
 #[cfg(target_os = "linux")]
 mod processes;
 #[cfg(target_os = "linux")]
@@ -37,6 +38,7 @@ pub mod worker;
 pub use command::{Command, CommandError, Program, SYSTEM_PATH};
 #[cfg(target_os = "linux")]
 pub use lock::{Lock, LockError};
+pub use mac_query::MacQuery;
 #[cfg(target_os = "linux")]
 pub use system::System;
 
@@ -141,6 +143,8 @@ pub enum Query {
     UnitEnabled(String),
     /// `systemctl is-active UNIT`.
     UnitActive(String),
+    /// A look at macOS.
+    Mac(MacQuery),
 }
 
 /// Why the machine could not be read or changed.
@@ -181,6 +185,9 @@ pub enum HostError {
     /// Only root can look.
     #[error("{0} can only be read by root")]
     NeedsRoot(String),
+    /// A step of another system.
+    #[error("{0} is not done on this system")]
+    Elsewhere(&'static str),
 }
 
 impl HostError {
@@ -258,6 +265,10 @@ pub trait Observe: Sync {
     fn socket_is_closed(&self, path: &AbsPath, uid: Uid) -> Result<Option<bool>, HostError>;
     /// Looks at shared files, as their owner.
     fn look_at(&self, shared: &Shared) -> Result<Seen, HostError>;
+    /// The same for files that are shared by ACL entries of macOS.
+    fn look_at_aces(&self, _: &share::Aces) -> Result<Seen, HostError> {
+        Err(HostError::Elsewhere("sharing by ACL entries of macOS"))
+    }
 }
 
 /// A change of one rule of the OUTPUT chain; positions count from 1.
@@ -281,8 +292,18 @@ pub trait Act: Observe {
     fn make_dir(&mut self, path: &AbsPath, mode: u32) -> Result<(), HostError>;
     /// Removes a directory if it is empty.
     fn remove_dir(&mut self, path: &AbsPath) -> Result<(), HostError>;
+    /// Runs a program, and answers how it ended and what it said.
+    fn try_run(&mut self, command: &Command) -> Result<Output, HostError>;
     /// Runs a program that must succeed.
-    fn run(&mut self, command: &Command) -> Result<(), HostError>;
+    fn run(&mut self, command: &Command) -> Result<(), HostError> {
+        let output = self.try_run(command)?;
+        command.expect_success(output)?;
+        Ok(())
+    }
+    /// Ends the states of pf that rules of agents made: flows that older rules let out.
+    fn clear_states(&mut self) -> Result<(), HostError> {
+        Err(HostError::Elsewhere("pf"))
+    }
     /// Changes a rule of OUTPUT.
     fn jump(&mut self, family: Family, change: &Jump) -> Result<(), HostError>;
     /// Makes a home from a skeleton, closed until it is whole, then given to its owner.
@@ -303,6 +324,14 @@ pub trait Act: Observe {
     /// Takes the agent's access back, as their owner; files of the agent are handed over first.
     fn close_to_agent(&mut self, shared: &Shared, human: &Owner, record: &AbsPath)
     -> Result<Seen, HostError>;
+    /// [`Act::open_to_agent`] by ACL entries of macOS.
+    fn open_aces(&mut self, _: &share::Aces, _record: &AbsPath) -> Result<Seen, HostError> {
+        Err(HostError::Elsewhere("sharing by ACL entries of macOS"))
+    }
+    /// [`Act::close_to_agent`] by ACL entries of macOS.
+    fn close_aces(&mut self, _: &share::Aces, _record: &AbsPath) -> Result<Seen, HostError> {
+        Err(HostError::Elsewhere("sharing by ACL entries of macOS"))
+    }
 }
 
 /// Where the program, its policy and its state live.

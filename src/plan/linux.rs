@@ -90,7 +90,7 @@ fn account(desired: &Desired, facts: &Facts) -> Result<Vec<AnyStep>, DesireError
             marker: desired.marker.clone(),
         }
         .into(),
-        Home { path: home.clone(), account: name.clone(), uid: *uid, gid: *gid }.into(),
+        Home { path: home.clone(), account: name.clone(), uid: *uid, gid: *gid, bare: false }.into(),
     ];
     for (denials, service) in [(&facts.cron, "cron"), (&facts.at, "at")] {
         match denials.get(name).cloned().unwrap_or_default() {
