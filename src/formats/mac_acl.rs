@@ -138,18 +138,15 @@ pub fn listing(text: &str) -> BTreeMap<u64, Vec<Line>> {
         let rest = line.trim_start();
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
         let (number, rest) = rest.split_at(digits);
-        match rest.strip_prefix(": ") {
-            Some(entry) => {
-                if let Some(lines) = present.and_then(|inode| all.get_mut(&inode)) {
-                    lines.push(Line { text: entry.trim_end().into(), ace: ace(entry.trim_end()) });
-                }
+        if let Some(entry) = rest.strip_prefix(": ") {
+            if let Some(lines) = present.and_then(|inode| all.get_mut(&inode)) {
+                lines.push(Line { text: entry.trim_end().into(), ace: ace(entry.trim_end()) });
             }
-            None => {
-                present = number.parse().ok().filter(|_| rest.starts_with(' '));
-                if let Some(inode) = present {
-                    all.entry(inode).or_default();
-                }
-            }
+            continue;
+        }
+        present = number.parse().ok().filter(|_| rest.starts_with(' '));
+        if let Some(inode) = present {
+            all.entry(inode).or_default();
         }
     }
     all

@@ -96,9 +96,12 @@ fn table(table: &Table) -> String {
 
 /// `port 443`, `port { 22, 443, 8000:8099 }`.
 fn ports(ranges: &[PortRange]) -> String {
-    let one = |range: &PortRange| match range.first == range.last {
-        true => range.first.to_string(),
-        false => format!("{}:{}", range.first, range.last),
+    let one = |range: &PortRange| {
+        if range.first == range.last {
+            range.first.to_string()
+        } else {
+            format!("{}:{}", range.first, range.last)
+        }
     };
     match ranges {
         [only] => format!("port {}", one(only)),

@@ -339,11 +339,25 @@ pub mod places {
     use super::{AbsPath, AccountName, sudoers};
 
     /// The root-owned copy that sudoers and the service name.
+    #[cfg(not(target_os = "macos"))]
     pub const PROGRAM: &str = "/usr/local/bin/agentuser";
+    /// The root-owned copy that sudoers and the service name.
+    #[cfg(target_os = "macos")]
+    pub const PROGRAM: &str = mac::PROGRAM;
     /// The policy.
     pub const POLICY: &str = "/etc/agentuser/policy.yaml";
     /// Receipts and records.
+    #[cfg(not(target_os = "macos"))]
     pub const STATE: &str = "/var/lib/agentuser";
+    /// Receipts and records.
+    #[cfg(target_os = "macos")]
+    pub const STATE: &str = "/var/db/agentuser";
+    /// Where homes are.
+    #[cfg(not(target_os = "macos"))]
+    pub const HOMES: &str = "/home";
+    /// Where homes are.
+    #[cfg(target_os = "macos")]
+    pub const HOMES: &str = mac::HOMES;
     /// Audit logs.
     pub const LOGS: &str = "/var/log/agentuser";
     /// Sockets at which a service resolves names for anybody: systemd-resolved's varlink, nscd, Avahi.
@@ -433,6 +447,20 @@ pub mod places {
     /// Says for which boot and network namespace an agent's rules were put in force.
     pub fn stamp(agent: &AccountName) -> AbsPath {
         fixed(RUNTIME).join(&format!("{agent}.loaded"))
+    }
+
+    /// Places of macOS, for plans that are made anywhere.
+    pub mod mac {
+        /// Where homes are.
+        pub const HOMES: &str = "/Users";
+        /// Programs that root runs for somebody.
+        pub const TOOLS: &str = "/Library/PrivilegedHelperTools";
+        /// The directory of the program. `/usr/local` is often Homebrew's, which is the human's.
+        pub const DIRECTORY: &str = "/Library/PrivilegedHelperTools/org.agentuser";
+        /// The program.
+        pub const PROGRAM: &str = "/Library/PrivilegedHelperTools/org.agentuser/agentuser";
+        /// A directory of `path_helper(8)`, which login shells ask for `PATH`.
+        pub const PATHS: &str = "/etc/paths.d/agentuser";
     }
 
     /// One of the fixed paths as a path.

@@ -3,6 +3,28 @@
 mod cache;
 mod desire;
 mod linux;
+mod macos;
+mod parts;
 
 pub use desire::{DesireError, desire, firewall, home, own_part};
-pub use linux::{agent, machine};
+
+use crate::{
+    engine::Plan,
+    model::{desired::Desired, facts::Facts},
+};
+
+/// What all agents share.
+pub fn machine(policy: &str, facts: &Facts) -> Plan {
+    match facts.mac {
+        Some(_) => macos::machine(policy, facts),
+        None => linux::machine(policy, facts),
+    }
+}
+
+/// One agent.
+pub fn agent(desired: &Desired, facts: &Facts) -> Result<Plan, DesireError> {
+    match facts.mac {
+        Some(_) => Ok(macos::agent(desired, facts)),
+        None => linux::agent(desired, facts),
+    }
+}

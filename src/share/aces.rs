@@ -231,7 +231,7 @@ impl Walk {
 }
 
 /// Files with several names, by inode number: how many of the names lie in the tree, and how many there are.
-fn names_inside(tree: &dyn Tree) -> Result<BTreeMap<u64, (u64, u64)>, HostError> {
+fn names_inside(tree: &dyn Tree) -> BTreeMap<u64, (u64, u64)> {
     let mut found: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
     let mut walk = Walk::new();
     while let Some(dir) = walk.next() {
@@ -243,7 +243,7 @@ fn names_inside(tree: &dyn Tree) -> Result<BTreeMap<u64, (u64, u64)>, HostError>
         }
         walk.enter(&dir, &objects);
     }
-    Ok(found)
+    found
 }
 
 /// Whether all names of a file lie in the tree.

@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 /// A rule with its lists still whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a word that a rule may have")]
 pub(crate) struct Rule {
     pub(crate) pass: bool,
     pub(crate) out: bool,

@@ -3,5 +3,9 @@
 
 #![expect(clippy::unwrap_used, clippy::format_push_string, reason = "a test may panic, and need not be fast")]
 
+mod fake;
+mod files;
 mod grammar;
+mod programs;
 mod rules;
+mod setup;

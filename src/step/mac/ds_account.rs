@@ -1,6 +1,6 @@
 //! The agent's account on macOS: a record of Open Directory, made attribute by attribute with dscl(1).
 //!
-//! It has no AuthenticationAuthority, so that nobody logs in as it by any means and it gets no secure token, and is hidden
+//! It has no `AuthenticationAuthority`, so that nobody logs in as it by any means and it gets no secure token, and is hidden
 //! from the login window. The full name carries the marker that only our receipt knows, and the record's GUID, by which
 //! ACL entries name the account, is kept when the account is whole: another record of the same name is never taken over.
 

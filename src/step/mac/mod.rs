@@ -17,7 +17,7 @@ pub use share_aces::{PassAces, ShareAces};
 
 use crate::{
     formats::dscl::{self, Record},
-    host::{Act, Command, CommandError, HostError, MacQuery, Observe, Program, Query},
+    host::{Act, Command, HostError, MacQuery, Observe, Program, Query},
 };
 use std::process::Output;
 
@@ -74,7 +74,7 @@ fn delete(path: &str, machine: &mut dyn Act) -> Result<(), HostError> {
     let output = machine.try_run(&command)?;
     let gone = ["-14009", "-14136"].iter().any(|mark| String::from_utf8_lossy(&output.stderr).contains(mark));
     if !(output.status.success() || gone) {
-        command.expect_success(output).map_err(CommandError::from)?;
+        command.expect_success(output)?;
     }
     Ok(())
 }
