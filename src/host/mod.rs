@@ -3,7 +3,6 @@
 
 #[cfg(target_os = "linux")]
 mod bounded;
-#[cfg(target_os = "linux")]
 pub mod catalog;
 #[cfg(target_os = "linux")]
 pub mod cgroup;
@@ -12,15 +11,16 @@ mod command;
 pub mod dir;
 #[cfg(target_os = "linux")]
 pub mod errand;
-#[cfg(target_os = "linux")]
 mod files;
 #[cfg(target_os = "linux")]
 pub mod gather;
 #[cfg(target_os = "linux")]
 mod homes;
-#[cfg(target_os = "linux")]
 mod lock;
 mod mac_query;
+#[cfg(target_os = "macos")]
+pub mod macos;
+mod modes;
 #[cfg(target_os = "linux")]
 mod processes;
 #[cfg(target_os = "linux")]
@@ -36,9 +36,10 @@ pub mod users;
 pub mod worker;
 
 pub use command::{Command, CommandError, Program, SYSTEM_PATH};
-#[cfg(target_os = "linux")]
 pub use lock::{Lock, LockError};
 pub use mac_query::MacQuery;
+#[cfg(target_os = "macos")]
+pub use macos::System;
 #[cfg(target_os = "linux")]
 pub use system::System;
 
@@ -52,7 +53,19 @@ use crate::{
     share,
 };
 use serde::{Deserialize, Serialize};
-use std::process::Output;
+use std::{path::PathBuf, process::Output};
+
+/// The program that is running now, to be started again: on Linux whatever its file is called by now.
+#[cfg(not(target_os = "macos"))]
+pub fn itself() -> PathBuf {
+    "/proc/self/exe".into()
+}
+
+/// The program that is running now, to be started again.
+#[cfg(target_os = "macos")]
+pub fn itself() -> PathBuf {
+    std::env::current_exe().unwrap_or_else(|_| places::PROGRAM.into())
+}
 
 /// A regular file as a value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -364,7 +377,11 @@ pub mod places {
     pub const NAME_SERVICES: [&str; 3] =
         ["/run/systemd/resolve/io.systemd.Resolve", "/run/nscd/socket", "/run/avahi-daemon/socket"];
     /// What is gone at the next boot.
+    #[cfg(not(target_os = "macos"))]
     pub const RUNTIME: &str = "/run/agentuser";
+    /// What is gone at the next boot.
+    #[cfg(target_os = "macos")]
+    pub const RUNTIME: &str = "/var/run/agentuser";
 
     /// The state of one agent.
     pub fn state(agent: &AccountName) -> AbsPath {

@@ -71,6 +71,14 @@ pub enum DesireError {
          write `dns: system`"
     )]
     NoGate,
+    /// What is made of Linux's own means.
+    #[error("agent `{agent}`: `{asked}` can't be given on macOS")]
+    NotOnMac {
+        /// The agent.
+        agent: AccountName,
+        /// What was asked for.
+        asked: String,
+    },
     /// Every port for a DNS gate is taken.
     #[error("no port from {} to {} is free for a DNS gate", GATES.start(), GATES.end())]
     NoFreePort,
@@ -164,6 +172,9 @@ pub fn desire(policy: &policy::Policy, name: &AccountName, facts: &Facts) -> Res
         [name.to_string(), uid.to_string()].into_iter().filter_map(|owner| facts.sub_uids.get(&owner));
     let sub_uids = ranges.flatten().copied().collect();
     let firewall = firewall_of(uid, sub_uids, &agent.network, &open, facts);
+    if facts.mac.is_some() {
+        refuse_confinement(name, &agent.confine)?;
+    }
     let gate = gate(policy, name, facts)?;
     refuse_limits(name, &agent.limits, &view, facts)?;
     let generation = generation(&firewall, facts.agents.get(name));
@@ -189,6 +200,17 @@ pub fn desire(policy: &policy::Policy, name: &AccountName, facts: &Facts) -> Res
 fn shell(agent: &policy::Agent, facts: &Facts) -> AbsPath {
     let is_default = agent.shell == policy::Agent::new(agent.human.clone()).shell;
     if facts.mac.is_some() && is_default { AbsPath::fixed("/bin/zsh") } else { agent.shell.clone() }
+}
+
+/// Confinement is made of Linux's own means: what of it is asked for by name is refused.
+fn refuse_confinement(name: &AccountName, confine: &policy::Confine) -> Result<(), DesireError> {
+    let lists = [("read", &confine.read), ("write", &confine.write)];
+    let lists = lists.into_iter().filter(|(_, list)| !list.is_empty()).map(|(key, _)| key);
+    let lines = policy::Line::ALL.into_iter().filter(|line| confine.demands(*line)).map(policy::Line::key);
+    match lines.chain(lists).next() {
+        Some(key) => Err(DesireError::NotOnMac { agent: name.clone(), asked: format!("confine.{key}") }),
+        None => Ok(()),
+    }
 }
 
 /// Limits that root has to put in force need a control group, and root's half of a launch to join it.

@@ -486,6 +486,7 @@ fn what_macos_can_not_give_is_refused_by_name() {
         ("    view: private\n", "`view: private`"),
         ("    limits: {memory: 1G}\n", "`limits.memory`"),
         ("    projects: [{path: /Users/ann/src/shop, git: guard}]\n", "`git: guard`"),
+        ("    confine: {landlock: true}\n", "`confine.landlock`"),
     ] {
         let error = refused(lines, &facts);
         assert!(error.contains(word), "{error}");
