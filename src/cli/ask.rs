@@ -42,12 +42,21 @@ pub(crate) fn some_of(question: &str, answers: &[String]) -> Result<Vec<usize>, 
     answered(MultiSelect::with_theme(&theme).with_prompt(question).items(answers).max_length(16).interact())
 }
 
-/// Yes or no; where nobody can answer, the failure names `flag`.
+/// Yes or no, with yes suggested; where nobody can answer, the failure names `flag`.
 pub(crate) fn confirm(question: &str, flag: &str) -> Result<bool, Failure> {
+    yes_or_no(question, flag, true)
+}
+
+/// Yes or no, with no suggested: what is asked came from somebody else.
+pub(crate) fn consent(question: &str, flag: &str) -> Result<bool, Failure> {
+    yes_or_no(question, flag, false)
+}
+
+fn yes_or_no(question: &str, flag: &str, suggestion: bool) -> Result<bool, Failure> {
     if !possible() {
         return Err(Failure::usage(format!("`{question}` needs a terminal to be answered"))
             .hint(format!("add {flag}")));
     }
     let theme = ColorfulTheme::default();
-    answered(Confirm::with_theme(&theme).with_prompt(question).default(true).interact())
+    answered(Confirm::with_theme(&theme).with_prompt(question).default(suggestion).interact())
 }

@@ -103,8 +103,10 @@ fn launch(global: &Global, place: &Place, command: Vec<OsString>) -> Result<Exit
         review::begin(&brief);
     }
     let began = SystemTime::now();
-    let code = relay::run(&brief, arguments, || keeper::start_humans(&brief))
-        .map_err(|error| Failure::new(error).hint("agentuser status"))?;
+    let code = relay::run(&brief, arguments, || keeper::start_humans(&brief)).map_err(|error| {
+        let hint = error.hint();
+        Failure::new(error).hint(hint)
+    })?;
     if code != 0 && !global.quiet && std::io::stderr().is_terminal() {
         explain(&brief.name, began);
     }

@@ -2,6 +2,7 @@
 
 mod apply;
 pub(super) mod draft;
+mod offer;
 pub(super) mod show;
 
 pub(super) use apply::apply;
@@ -37,6 +38,12 @@ pub(crate) struct Arguments {
     /// Let the agent reach this loopback port of other accounts; may be repeated
     #[arg(long, value_name = "PORT")]
     pub(super) loopback: Vec<String>,
+    /// Add what a repository's agentuser.yaml asks for, after showing it
+    #[arg(long, value_name = "FILE", conflicts_with = "policy")]
+    pub(super) from: Option<PathBuf>,
+    /// The digest of that file as it was shown
+    #[arg(long, hide = true, requires = "from")]
+    pub(super) seen: Option<String>,
     /// Ask nothing
     #[arg(long, short)]
     pub(super) yes: bool,
@@ -138,7 +145,8 @@ impl Answers {
     fn command_line(&self) -> Vec<OsString> {
         let mut line: Vec<OsString> = vec!["setup".into()];
         let mut option = |name: &str, value: OsString| line.extend([name.into(), value]);
-        let Arguments { policy, human, project, read_only, allow, loopback, .. } = &self.arguments;
+        let Arguments { policy, human, project, read_only, allow, loopback, from, seen, .. } =
+            &self.arguments;
         if let Some(agent) = &self.global.agent {
             option("--agent", agent.as_str().into());
         }
@@ -147,6 +155,12 @@ impl Answers {
         }
         if let Some(human) = human {
             option("--human", human.into());
+        }
+        if let Some(file) = from {
+            option("--from", file.into());
+        }
+        if let Some(digest) = seen {
+            option("--seen", digest.into());
         }
         for dir in project {
             option("--project", dir.into());

@@ -1,5 +1,7 @@
 //! Policy, receipt and system side by side.
 
+mod moved;
+
 use super::{
     Failure, Global,
     confinement::{self, Confinement},
@@ -17,13 +19,19 @@ use crate::{
 };
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
     /// As JSON: see docs/status-json.md
     #[arg(long)]
     json: bool,
+    /// Look through your home for what was moved out of a project and is still open to the agent
+    #[arg(long)]
+    moved: bool,
+    /// Look through this directory instead
+    #[arg(long, value_name = "DIR", requires = "moved")]
+    below: Option<PathBuf>,
 }
 
 /// How a step stands.
@@ -126,6 +134,9 @@ fn guard_notice(situation: &Situation) -> Option<String> {
 }
 
 pub(crate) fn status(global: &Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
+    if arguments.moved {
+        return moved::show(global, arguments.below.as_ref(), arguments.json);
+    }
     let machine = System::new();
     let Some((text, _)) = invoker::policy()? else {
         return Err(Failure::new(anyhow::anyhow!("nothing is set up: there is no {}", places::POLICY))

@@ -1,4 +1,4 @@
-//! The receipt: what was done to the machine, in the order in which it was done, written before each change and after it.
+//! The receipt: what was done to the machine, in the order in which it was done, on the disk before each change.
 
 use crate::{
     host::{Act, FileState, HostError, Observe, Validator, places},

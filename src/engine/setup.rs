@@ -54,17 +54,36 @@ pub fn setup(plan: &Plan, machine: &mut dyn Act, progress: &mut dyn Progress) ->
     for (step, _) in plan.steps.iter().zip(&checks).filter(|(_, found)| **found != Check::Satisfied) {
         step.preflight(machine).map_err(|source| failed(step, source))?;
     }
-    let mut changed = revert_left_overs(plan, &mut receipt, machine, progress)?;
-    // What was found at first holds until something is changed that others look at: a large tree is not walked twice.
-    let mut stale = changed > 0;
+    let loaded = receipt.clone();
+    let changed = revert_left_overs(plan, &mut receipt, machine, progress)?;
+    let taken = take_all(plan, checks, changed > 0, &mut receipt, machine, progress);
+    // A step's success is written together with the beginning of the next one; here with the end of all.
+    let is_written = matches!(taken, Ok(0)) && receipt == loaded;
+    let stored = if is_written { Ok(()) } else { receipt.store(&plan.scope, machine) };
+    let taken = taken?;
+    stored.map_err(SetupError::Receipt)?;
+    Ok(changed + taken)
+}
+
+/// Takes each step where the system differs. What was found at first holds until something is changed that others look
+/// at (`stale`): a large tree is not walked twice.
+fn take_all(
+    plan: &Plan,
+    checks: Vec<Check>,
+    mut stale: bool,
+    receipt: &mut Receipt,
+    machine: &mut dyn Act,
+    progress: &mut dyn Progress,
+) -> Result<usize, SetupError> {
+    let mut taken = 0;
     for (step, first) in plan.steps.iter().zip(checks) {
-        let found = if stale { check(step, &receipt, machine.observe()) } else { first };
-        if take(step, &found, plan, &mut receipt, machine, progress)? {
-            changed += 1;
+        let found = if stale { check(step, receipt, machine.observe()) } else { first };
+        if take(step, &found, plan, receipt, machine, progress)? {
+            taken += 1;
             stale |= !step.stands_alone();
         }
     }
-    Ok(changed)
+    Ok(taken)
 }
 
 fn refuse_what_is_foreign(
@@ -116,15 +135,11 @@ fn take(
     progress: &mut dyn Progress,
 ) -> Result<bool, SetupError> {
     let description = step.describe();
-    let store = |receipt: &Receipt, machine: &mut dyn Act| {
-        receipt.store(&plan.scope, machine).map_err(SetupError::Receipt)
-    };
     let known = receipt.entry(&step.id()).cloned();
     if *found == Check::Satisfied {
         // The same id with another content that is already so: the receipt follows.
         if let Some(entry) = known.filter(|entry| entry.step != *step) {
             receipt.put(Entry { step: step.clone(), ..entry });
-            store(receipt, machine)?;
         }
         return Ok(false);
     }
@@ -134,7 +149,7 @@ fn take(
         None => step.capture(machine.observe()).map_err(|source| failed(step, source))?,
     };
     receipt.put(Entry { step: step.clone(), undo: undo.clone(), state: State::Applying });
-    store(receipt, machine)?;
+    receipt.store(&plan.scope, machine).map_err(SetupError::Receipt)?;
     let notes = step.apply(machine).map_err(|source| failed(step, source))?;
     for note in &notes {
         progress.note(note);
@@ -146,7 +161,6 @@ fn take(
         Check::Foreign(what) | Check::Unknown(what) => return Err(not_in_force(step, what)),
     }
     receipt.put(Entry { step: step.clone(), undo, state: State::Applied });
-    store(receipt, machine)?;
     progress.done(&description);
     Ok(true)
 }

@@ -8,7 +8,7 @@ use crate::{
         AbsPath, AccountName, Uid,
         facts::{Denial, DirFact, Facts, KnownAgent, marker},
     },
-    policy::Policy,
+    policy::{Dns, Policy},
     step::AnyStep,
 };
 use std::{
@@ -57,7 +57,6 @@ pub fn facts(policy: &Policy, machine: &dyn Observe) -> Result<Facts, HostError>
             .filter(|(program, _)| program.path().is_none())
             .map(|(p, package)| (p.name(), *package))
             .collect(),
-        service_ports: service_ports(),
         nonce: nonce()?,
         catalog: super::catalog::catalog(policy, machine)?,
         ..Facts::default()
@@ -83,6 +82,12 @@ pub fn facts(policy: &Policy, machine: &dyn Observe) -> Result<Facts, HostError>
         if let Some(known) = known(&name, human, machine)? {
             facts.agents.insert(name, known);
         }
+    }
+    let has_port = |name| facts.agents.get(name).and_then(|known| known.firewall.as_ref()?.gate).is_some();
+    let gated = policy.agents.iter().filter(|(_, agent)| agent.network.dns == Dns::Gate);
+    // The kernel goes through all its sockets for these tables, which takes milliseconds.
+    if gated.into_iter().any(|(name, _)| !has_port(name)) {
+        facts.service_ports = service_ports();
     }
     Ok(facts)
 }

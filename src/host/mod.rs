@@ -456,9 +456,10 @@ pub mod places {
         machine_state().join("ranges")
     }
 
-    /// The sudoers drop-in of one agent.
+    /// The sudoers drop-in of one agent. Of the rules that match the last one counts (sudoers(5)), and drop-ins are read in
+    /// the order of their names: one of `alice ALL=(ALL) ALL` before it does not bring the password back.
     pub fn sudoers(agent: &AccountName) -> AbsPath {
-        fixed(sudoers::DIRECTORY).join(&format!("agentuser-{agent}"))
+        fixed(sudoers::DIRECTORY).join(&format!("zz-agentuser-{agent}"))
     }
 
     /// Says for which boot and network namespace an agent's rules were put in force.

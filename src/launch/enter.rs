@@ -50,6 +50,8 @@ pub struct Request {
 /// What else `enter` does, as the agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Instead {
+    /// Nothing: that it was started tells that sudo lets the caller in.
+    BeLetIn,
     /// Sends a signal to a process.
     Signal(i32, i32),
     /// Is the keeper.
@@ -173,7 +175,7 @@ pub fn quoted(path: &Path) -> String {
 }
 
 /// Reads the arguments of `enter`: `--directory=PATH --umask=OCTAL --env=NAME=VALUE... --alone -- COMMAND...`, or one
-/// of `--signal=NUMBER --pid=NUMBER`, `--keep` and `--start-keeper`.
+/// of `--let-in`, `--signal=NUMBER --pid=NUMBER`, `--keep` and `--start-keeper`.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, EnterError> {
     use std::os::unix::ffi::{OsStrExt, OsStringExt};
     let mut request = Request { umask: 0o077, ..Request::default() };
@@ -190,6 +192,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, E
             request.instead = Some(Instead::Signal(signal, pid));
         } else if bytes == b"--alone" {
             request.alone = true;
+        } else if bytes == b"--let-in" {
+            request.instead = Some(Instead::BeLetIn);
         } else if bytes == b"--keep" {
             request.instead = Some(Instead::Keep);
         } else if bytes == b"--start-keeper" {
@@ -216,6 +220,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, E
 /// Becomes the command, or says why not. It is what sudo starts as the agent, with the plain view.
 pub fn enter(request: Request) -> Result<Ended, EnterError> {
     match request.instead {
+        Some(Instead::BeLetIn) => return Ok(Ended(0)),
         Some(Instead::Signal(signal, pid)) => return Ok(send(signal, pid)),
         // Its standard input is the lock that it holds, and whoever started it has left all else behind.
         Some(Instead::Keep) => {}
@@ -265,6 +270,7 @@ pub(super) fn become_command(request: Request, brief: &Brief) -> Result<Ended, E
     let home = plan::home(&brief.name);
     match request.instead {
         None => {}
+        Some(Instead::BeLetIn) => return Ok(Ended(0)),
         Some(Instead::Signal(signal, pid)) => return Ok(send(signal, pid)),
         Some(Instead::StartKeeper) => {
             keeper::start_agents(brief, home.as_path());

@@ -5,7 +5,10 @@
 //! for sudo is in the same foreground group.
 
 use super::brief::Brief;
-use crate::host::{Program, places};
+use crate::{
+    host::{Program, places},
+    model::AccountName,
+};
 use nix::sys::{
     signal::{SigSet, SigmaskHow, Signal, sigprocmask},
     signalfd::SignalFd,
@@ -21,6 +24,33 @@ use std::{
 /// Signals that are passed on.
 const PASSED_ON: [Signal; 6] =
     [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2];
+
+/// Why a command was not started, or its end not seen.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// sudo says no, or asks for a password.
+    #[error("sudo does not let you become {0} without a password")]
+    NotLetIn(AccountName),
+    /// A call failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// A call failed.
+    #[error(transparent)]
+    Errno(#[from] nix::errno::Errno),
+}
+
+impl RunError {
+    /// The command to type next.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::NotLetIn(agent) => format!(
+                "sudo -l; of rules that match the last one counts, and {} has the one that is needed",
+                places::sudoers(agent)
+            ),
+            Self::Io(_) | Self::Errno(_) => "agentuser status".into(),
+        }
+    }
+}
 
 /// The beginning of a command line that sudo runs as `account` without asking for a password.
 pub fn sudo(account: &str) -> io::Result<Command> {
@@ -47,7 +77,7 @@ pub fn way_in(brief: &Brief) -> io::Result<Command> {
 
 /// Runs `enter` with these arguments as the agent and ends as the command ended: with its status, or by its signal.
 /// `meanwhile` is done once sudo is on its way.
-pub fn run(brief: &Brief, arguments: Vec<OsString>, meanwhile: impl FnOnce()) -> io::Result<u8> {
+pub fn run(brief: &Brief, arguments: Vec<OsString>, meanwhile: impl FnOnce()) -> Result<u8, RunError> {
     let agent = &brief.name;
     let mut command = way_in(brief)?;
     command.args(arguments);
@@ -64,11 +94,11 @@ pub fn run(brief: &Brief, arguments: Vec<OsString>, meanwhile: impl FnOnce()) ->
         let number = i32::try_from(info.ssi_signo).unwrap_or_default();
         if number == Signal::SIGCHLD as i32 {
             match waitpid(child, Some(WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED))? {
-                WaitStatus::Exited(_, 1) if !may_enter(brief) => {
-                    return Err(io::Error::other(format!("sudo does not let you become {agent}")));
+                WaitStatus::Exited(_, 1) if !is_let_in(brief) => {
+                    return Err(RunError::NotLetIn(agent.clone()));
                 }
                 WaitStatus::Exited(_, code) => return Ok(u8::try_from(code).unwrap_or(125)),
-                WaitStatus::Signaled(_, signal, _) => return die_by(signal),
+                WaitStatus::Signaled(_, signal, _) => return Ok(die_by(signal)?),
                 WaitStatus::Stopped(..) => {
                     nix::sys::signal::raise(Signal::SIGSTOP)?;
                     let _ = nix::sys::signal::kill(child, Signal::SIGCONT);
@@ -82,14 +112,13 @@ pub fn run(brief: &Brief, arguments: Vec<OsString>, meanwhile: impl FnOnce()) ->
     }
 }
 
-/// Whether sudo lets the caller in. It ends with 1 where it does not, as many commands do; only then is it asked.
-fn may_enter(brief: &Brief) -> bool {
-    let (Some(sudo), Ok(way_in)) = (Program::Sudo.path(), way_in(brief)) else { return false };
-    let mut ask = Command::new(sudo);
-    ask.arg("-l").args(way_in.get_args()).arg("--");
-    ask.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    // What can't be asked is not taken for a refusal: the command's own status stands.
-    ask.status().map_or(true, |status| status.success())
+/// Whether sudo lets the caller in. It ends with 1 where it does not, as many commands do; only then is it tried. `sudo -l`
+/// would not tell: it names what is allowed with a password, too.
+fn is_let_in(brief: &Brief) -> bool {
+    let Ok(mut way_in) = way_in(brief) else { return false };
+    way_in.arg("--let-in").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    // What can't be tried is not taken for a refusal: the command's own status stands.
+    way_in.status().map_or(true, |status| status.code() != Some(1))
 }
 
 /// The signals that the caller had ignored, as shells do for background jobs, one bit each (proc(5), `SigIgn`).

@@ -110,7 +110,8 @@ pub struct Facts {
     pub dbus: bool,
     /// The kernel has IPv6.
     pub ipv6: bool,
-    /// Ports below 1024 that somebody listens on, or that services(5) gives to a service.
+    /// Ports below 1024 that somebody listens on, or that services(5) gives to a service; looked for where a DNS gate needs
+    /// a port.
     pub service_ports: BTreeSet<u16>,
     /// crontab(1).
     pub cron: BTreeMap<AccountName, Denial>,

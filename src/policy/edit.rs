@@ -5,7 +5,7 @@
 
 mod network;
 
-pub use network::{add_allow, add_deny, remove_allow, remove_deny, set_dns};
+pub use network::{add_allow, add_deny, remove_allow, remove_deny, set};
 
 use super::{
     Agent, Policy, PolicyError, Project,

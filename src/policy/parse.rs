@@ -1,6 +1,9 @@
 //! From the text of a policy file to its value.
 
 mod network;
+mod offer;
+
+pub use offer::parse_offer;
 
 use super::{
     Access, Agent, EnvPattern, Environment, Limits, MAX_BYTES, MemorySize, Policy, PolicyError, Project,

@@ -58,6 +58,20 @@ impl Allow {
             Self::Loopback(ports) => format!("loopback:{}", list(ports.ranges())),
         }
     }
+
+    /// Whether it lets through all that another entry does.
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Domain { name: a, ports: p }, Self::Domain { name: b, ports: q }) => {
+                a == b && within(Some(q), Some(p))
+            }
+            (Self::Cidr { net: a, ports: p }, Self::Cidr { net: b, ports: q }) => {
+                a.contains(b) && within(q.as_ref(), p.as_ref())
+            }
+            (Self::Loopback(p), Self::Loopback(q)) => within(Some(q), Some(p)),
+            _ => self == other,
+        }
+    }
 }
 
 impl Deny {
@@ -116,7 +130,7 @@ fn unique<T: PartialEq>(items: Vec<T>) -> Result<Vec<T>, Refusal> {
 }
 
 /// Whether every port of one entry is among those of another; `None` is every port of every protocol.
-pub fn within(ports: Option<&PortSet>, others: Option<&PortSet>) -> bool {
+fn within(ports: Option<&PortSet>, others: Option<&PortSet>) -> bool {
     let Some(others) = others else { return true };
     let Some(ports) = ports else { return false };
     let covered = |protocol: Protocol| {

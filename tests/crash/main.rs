@@ -231,6 +231,18 @@ fn setup_and_teardown_without_a_crash() {
     }
 }
 
+/// The receipt is then what it was before, and still has to be written.
+#[test]
+fn what_drifted_is_mended_and_in_the_receipt() {
+    let mut fake = machine();
+    assert!(set_up(&mut fake, &["bot"]));
+    let whole = fake.disk.clone();
+    fake.disk.files.remove("/etc/sudoers.d/zz-agentuser-bot").unwrap();
+    assert!(set_up(&mut fake, &["bot"]));
+    assert_in_force(&fake, &["bot"], "mended");
+    assert_eq!(fake.disk, whole);
+}
+
 #[test]
 fn a_crash_at_any_change_of_setup_is_completed() {
     let first = machine();
@@ -304,7 +316,9 @@ fn a_project_that_left_the_policy_is_taken_back() {
 fn what_is_not_ours_stops_setup_before_its_first_change() {
     let first = machine();
     let total = Fake::default().changes;
-    for (path, text) in [("/usr/local/bin/agentuser", "theirs"), ("/etc/sudoers.d/agentuser-bot", "theirs")] {
+    for (path, text) in
+        [("/usr/local/bin/agentuser", "theirs"), ("/etc/sudoers.d/zz-agentuser-bot", "theirs")]
+    {
         let mut fake = first.clone();
         let file = FileState { bytes: text.into(), mode: 0o644, uid: Uid(0), gid: Gid(0) };
         fake.disk.files.insert(path.into(), file);

@@ -448,7 +448,7 @@ fn what_is_not_ours_is_never_adopted() {
         |fake| fake.disk.mac.set("/Groups/bot", "PrimaryGroupID", "601"),
         |fake| {
             let file = FileState { bytes: b"theirs".to_vec(), mode: 0o644, uid: Uid(0), gid: Gid(0) };
-            fake.disk.files.insert("/etc/sudoers.d/agentuser-bot".into(), file);
+            fake.disk.files.insert("/etc/sudoers.d/zz-agentuser-bot".into(), file);
         },
         |fake| {
             fake.disk.dirs.insert("/Users/bot".into(), DirState { mode: 0o700, uid: Uid(501), gid: Gid(20) });

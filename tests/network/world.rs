@@ -302,7 +302,7 @@ fn sweep() {
         }
     }
     for name in [AGENT, SECOND_AGENT, "t_nw_ann", "t_nw_bob"] {
-        let _ = fs::remove_file(format!("/etc/sudoers.d/agentuser-{name}"));
+        let _ = fs::remove_file(format!("/etc/sudoers.d/zz-agentuser-{name}"));
         let _ = fs::remove_file(format!("/etc/ssh/sshd_config.d/agentuser-{name}.conf"));
         for list in ["/etc/cron.deny", "/etc/at.deny", "/etc/subuid", "/etc/subgid"] {
             let text = fs::read_to_string(list).unwrap_or_default();

@@ -117,7 +117,7 @@ const DRIFTS: [Drift; 22] = [
     Drift {
         what: "the sudoers file says more",
         begin: |machine| {
-            let path = format!("/etc/sudoers.d/agentuser-{AGENT}");
+            let path = format!("/etc/sudoers.d/zz-agentuser-{AGENT}");
             let more = format!("{} ALL=({AGENT}) NOPASSWD: /bin/true\n", machine.human().name);
             fs::write(&path, fs::read_to_string(&path).unwrap() + &more).unwrap();
         },
@@ -244,7 +244,7 @@ fn what_can_not_be_read_is_unknown() {
     };
     let (code, json) = states();
     assert_eq!((code, &json["in_force"]), (Some(0), &true.into()));
-    let path = format!("/etc/sudoers.d/agentuser-{AGENT}");
+    let path = format!("/etc/sudoers.d/zz-agentuser-{AGENT}");
     fs::remove_file(&path).unwrap();
     let (code, json) = states();
     assert_eq!((code, &json["in_force"]), (Some(1), &false.into()));

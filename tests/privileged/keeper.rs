@@ -172,17 +172,64 @@ fn a_killed_keeper_is_replaced_and_the_next_one_sweeps() {
     drop(session);
 }
 
+/// Makes a tree of so many directories with ten files each, closed to everybody else, as the agent.
+fn burst(human: &Human, name: &str, dirs: &str) {
+    let make = "import os, sys\nos.umask(0o77)\nos.mkdir(sys.argv[1])\nfor i in range(int(sys.argv[2])):\n  d = f'{sys.argv[1]}/{i}'; os.mkdir(d)\n  for j in range(10): os.close(os.open(f'{d}/{j}', os.O_CREAT | os.O_WRONLY, 0o600))";
+    human.run(&["agentuser", "run", "--", "/usr/bin/python3", "-c", make, name, dirs]).ok();
+}
+
+/// How many files of a tree the human can read and write; it fails at the first one that is closed.
+fn readable(human: &Human, name: &str) -> crate::common::Outcome {
+    let count = "import os, sys\nfound = 0\nfor dir, dirs, files in os.walk(sys.argv[1]):\n  for f in files:\n    os.close(os.open(f'{dir}/{f}', os.O_RDWR)); found += 1\nprint(found)";
+    human.run(&["/usr/bin/python3", "-c", count, name])
+}
+
+/// The kernel's limit of waiting events of an inotify instance, until it is dropped.
+struct QueueOf(String);
+
+impl QueueOf {
+    const FILE: &str = "/proc/sys/fs/inotify/max_queued_events";
+
+    fn new(events: u32) -> Self {
+        let before = fs::read_to_string(Self::FILE).unwrap();
+        fs::write(Self::FILE, events.to_string()).unwrap();
+        Self(before)
+    }
+}
+
+impl Drop for QueueOf {
+    fn drop(&mut self) {
+        let _ = fs::write(Self::FILE, &self.0);
+    }
+}
+
+/// Where nearly every event is lost, sweeps find what was made.
+#[test]
+fn a_queue_of_16_events() {
+    let Some(machine) = Machine::set_up() else { return };
+    let human = machine.human();
+    let small = QueueOf::new(16);
+    let session = Session::start(human);
+    drop(small);
+    burst(human, "many", "2000");
+    let began = Instant::now();
+    until("all of it can be used", || readable(human, "many").text() == "20000");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    // The control: nobody keeps it.
+    signal_keepers(human, Signal::SIGSTOP);
+    burst(human, "more", "20");
+    assert!(readable(human, "more").text() != "200");
+    signal_keepers(human, Signal::SIGCONT);
+    drop(session);
+}
+
 #[test]
 fn a_burst_leaves_nothing_closed() {
     let Some(machine) = Machine::set_up() else { return };
     let human = machine.human();
     let _session = Session::start(human);
-    let make = "import os, sys\nos.umask(0o77)\nos.mkdir(sys.argv[1])\nfor i in range(int(sys.argv[2])):\n  d = f'{sys.argv[1]}/{i}'; os.mkdir(d)\n  for j in range(10): os.close(os.open(f'{d}/{j}', os.O_CREAT | os.O_WRONLY, 0o600))";
-    let count = "import os, sys\nfound = 0\nfor dir, dirs, files in os.walk(sys.argv[1]):\n  for f in files:\n    os.close(os.open(f'{dir}/{f}', os.O_RDWR)); found += 1\nprint(found)";
-    let burst = |name: &str, dirs: &str| {
-        human.run(&["agentuser", "run", "--", "/usr/bin/python3", "-c", make, name, dirs]).ok();
-    };
-    let readable = |name: &str| human.run(&["/usr/bin/python3", "-c", count, name]);
+    let (burst, readable) =
+        (|name: &str, dirs: &str| burst(human, name, dirs), |name: &str| readable(human, name));
     burst("many", "1000");
     until("all of it can be used", || readable("many").text() == "10000");
 

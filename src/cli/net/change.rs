@@ -10,7 +10,7 @@ use crate::{
     },
     host::{Lock, System, places},
     model::AccountName,
-    policy::{Agent, Allow, Deny, Dns, Network, Outbound, edit, within},
+    policy::{Agent, Allow, Deny, Dns, Network, Outbound, Setting, edit},
     presets::verdict::quoted,
 };
 use clap::Args;
@@ -106,28 +106,14 @@ fn open(
         if let Some(deny) = as_deny(target).filter(|deny| agent.network.deny.contains(deny)) {
             text = edit::remove_deny(&text, name, &deny).map_err(edit_failure)?;
         }
-        if !allow.iter().any(|entry| says(entry, target)) {
+        if !allow.iter().any(|entry| entry.covers(target)) {
             text = edit::add_allow(&text, name, target).map_err(edit_failure)?;
             allow.push(target.clone());
         }
     }
     match dns.map(How::dns).filter(|dns| *dns != agent.network.dns) {
-        Some(dns) => edit::set_dns(&text, name, dns).map_err(edit_failure),
+        Some(dns) => edit::set(&text, name, Setting::Dns(dns)).map_err(edit_failure),
         None => Ok(text),
-    }
-}
-
-/// Whether an entry lets through all that another one does.
-fn says(entry: &Allow, other: &Allow) -> bool {
-    match (entry, other) {
-        (Allow::Domain { name: a, ports: p }, Allow::Domain { name: b, ports: q }) => {
-            a == b && within(Some(q), Some(p))
-        }
-        (Allow::Cidr { net: a, ports: p }, Allow::Cidr { net: b, ports: q }) => {
-            a.contains(b) && within(q.as_ref(), p.as_ref())
-        }
-        (Allow::Loopback(p), Allow::Loopback(q)) => within(Some(q), Some(p)),
-        _ => entry == other,
     }
 }
 

@@ -83,7 +83,7 @@ fn items(opened: &Opened) -> Vec<Item> {
 }
 
 /// What an entry opens, and what an agent could leak through it.
-pub(super) fn about(entry: &Allow) -> (String, String) {
+pub(in crate::cli) fn about(entry: &Allow) -> (String, String) {
     let (opens, leaks) = match entry {
         Allow::Preset { name, .. } => {
             let about = listed::about(*name);

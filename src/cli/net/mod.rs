@@ -47,6 +47,7 @@ pub(crate) fn net(global: &Global, command: &Command) -> Result<ExitCode, Failur
     }
 }
 
+pub(super) use list::about;
 pub(crate) use test::{ConnectArguments, connect};
 
 /// The network of one agent: what the policy says, and what that comes to.

@@ -12,6 +12,7 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use std::{
     fs::File,
     io::{self, Read, Seek},
+    os::unix::process::CommandExt,
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -60,7 +61,7 @@ fn apply_plans(machine: &Plan, agents: &[Plan], quiet: bool) -> Result<(), Failu
     Ok(())
 }
 
-/// Each agent starts a command through the whole way in, which refuses where the policy does not hold.
+/// Each agent starts a command through the whole way in, as its human would, which refuses where the policy does not hold.
 pub(super) fn prove(names: &[AccountName]) -> Result<(), Failure> {
     guard::start_where_needed();
     for name in names {
@@ -68,13 +69,19 @@ pub(super) fn prove(names: &[AccountName]) -> Result<(), Failure> {
         helper::make_room_for_reviews(name, &mut System::new())?;
         if let Err(said) = start_command(name)? {
             let error = anyhow::anyhow!("{name} can't start a command: {said}");
-            return Err(Failure::new(error).hint("agentuser status"));
+            let by_sudo = said.starts_with("sudo: ");
+            let refused = || relay::RunError::NotLetIn(name.clone()).hint();
+            return Err(Failure::new(error).hint(if by_sudo {
+                refused()
+            } else {
+                "agentuser status".into()
+            }));
         }
     }
     Ok(())
 }
 
-/// Starts a command as the agent; where that fails, answers what was said, escaped.
+/// Starts a command as the agent, in the way of its human; where that fails, answers what was said, escaped.
 ///
 /// From the start on, the agent's other processes may stop it, or write to its descriptors and hold them. So the time is
 /// limited, and what it says goes to a file, of which no end has to be waited for.
@@ -85,11 +92,16 @@ fn start_command(name: &AccountName) -> Result<Result<(), String>, Failure> {
     let Some(brief) = Stamp::read(name).and_then(|stamp| stamp.brief) else {
         return Ok(Err("its part of the policy is not in force".into()));
     };
+    let Some(human) = users::person(&brief.human)? else {
+        return Ok(Err(format!("there is no account `{}`", brief.human)));
+    };
     let mut child = relay::way_in(&brief)?
         .args(["--directory=", "--alone", "--", "/bin/true"])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(said.try_clone()?)
+        .uid(human.uid.0)
+        .gid(human.gid.0)
         .spawn()?;
     let end = Instant::now() + PATIENCE;
     let status = loop {

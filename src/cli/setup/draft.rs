@@ -1,6 +1,6 @@
 //! The policy that is to be set up: a file, the one in force with what flags add to it, or a new one from answers.
 
-use super::{Answers, Arguments};
+use super::{Answers, Arguments, offer};
 use crate::{
     cli::{Failure, Global, ask as question, existing_directory, invoker},
     host::places,
@@ -14,6 +14,8 @@ use std::path::PathBuf;
 pub(super) struct Draft {
     pub(super) text: String,
     pub(super) file: String,
+    /// The agent that it is about; none where it is about all of them.
+    pub(super) agent: Option<AccountName>,
 }
 
 /// Asks what flags left open, where somebody can answer and there is no policy yet that answers it.
@@ -23,16 +25,18 @@ pub(super) fn ask(
     existing: Option<&(String, Policy)>,
 ) -> Result<Answers, Failure> {
     let mut answers = Answers { global: global.clone(), arguments: given.clone() };
-    let arguments = &mut answers.arguments;
-    if arguments.human.is_none() {
-        arguments.human = invoker::human();
+    if answers.arguments.human.is_none() {
+        answers.arguments.human = invoker::human();
     }
+    offer::consider(&mut answers, existing)?;
+    let arguments = &mut answers.arguments;
     let has_agent = existing.is_some_and(|(_, policy)| match &global.agent {
         Some(name) => policy.agents.contains_key(name),
         None => policy.agents.values().any(|agent| Some(agent.human.as_str()) == arguments.human.as_deref()),
     });
     let settled = has_agent
         || arguments.policy.is_some()
+        || arguments.from.is_some()
         || !arguments.project.is_empty()
         || !arguments.read_only.is_empty();
     if settled || arguments.yes || arguments.dry_run || !question::possible() {
@@ -96,16 +100,32 @@ pub(super) fn draft(
     arguments: &Arguments,
     existing: Option<&(String, Policy)>,
 ) -> Result<Draft, Failure> {
+    let own = without_offer(global, arguments, existing)?;
+    match &arguments.from {
+        Some(file) => offer::add(own, file, arguments.seen.as_deref()),
+        None => Ok(own),
+    }
+}
+
+fn without_offer(
+    global: &Global,
+    arguments: &Arguments,
+    existing: Option<&(String, Policy)>,
+) -> Result<Draft, Failure> {
     if let Some(file) = &arguments.policy {
         let text =
             std::fs::read(file).map_err(|error| Failure::usage(format!("`{}`: {error}", file.display())))?;
         let text = String::from_utf8(text);
         let text = text.map_err(|_| Failure::usage(format!("`{}` is not UTF-8 text", file.display())))?;
-        return Ok(Draft { text, file: file.display().to_string() });
+        return Ok(Draft { text, file: file.display().to_string(), agent: None });
     }
     let projects = projects(arguments)?;
     let allow = allow(arguments)?;
-    let in_force = |text: String| Draft { text, file: places::POLICY.into() };
+    let in_force = |agent: Option<&AccountName>, text: String| Draft {
+        text,
+        file: places::POLICY.into(),
+        agent: agent.cloned(),
+    };
     let (text, policy) = match existing {
         Some((text, policy)) => (text.clone(), policy.clone()),
         None => (String::new(), Policy::default()),
@@ -124,7 +144,7 @@ pub(super) fn draft(
             ))
             .hint("agentuser net allow DESTINATION"));
         }
-        return add_projects(text, &policy, &name, projects).map(in_force);
+        return add_projects(text, &policy, &name, projects).map(|text| in_force(Some(&name), text));
     }
     if existing.is_some()
         && projects.is_empty()
@@ -133,7 +153,7 @@ pub(super) fn draft(
         && !policy.agents.is_empty()
     {
         // Root, or a human without an agent, sets up what the policy says.
-        return Ok(in_force(text));
+        return Ok(in_force(None, text));
     }
     let human = arguments.human.as_deref().ok_or_else(|| {
         Failure::usage("root sets up an agent for a human, and nobody is named").hint("add --human USER")
@@ -147,10 +167,11 @@ pub(super) fn draft(
     if agent.network.allow.iter().any(by_name) {
         agent.network.dns = Dns::Gate;
     }
-    match existing {
-        Some(_) => edit::add_agent(&text, &name, &agent).map(in_force).map_err(edit_failure),
-        None => Ok(in_force(policy::render(&Policy::new([(name, agent)].into())))),
-    }
+    let text = match existing {
+        Some(_) => edit::add_agent(&text, &name, &agent).map_err(edit_failure)?,
+        None => policy::render(&Policy::new([(name.clone(), agent)].into())),
+    };
+    Ok(in_force(Some(&name), text))
 }
 
 /// The first agent of a human in a policy.

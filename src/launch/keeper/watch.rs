@@ -87,6 +87,7 @@ fn mend(trees: &[Kept], inotify: BorrowedFd<'_>) -> io::Result<bool> {
     let mut room = [MaybeUninit::<u8>::uninit(); 16 * 1024];
     let mut events = Reader::new(inotify, &mut room);
     let began = Instant::now();
+    let mut mending: Vec<_> = trees.iter().map(|tree| tree.mending(inotify)).collect();
     // Under a flood it looks up now and then, for sessions may have ended; what has been read is worked off first.
     while !events.is_buffer_empty() || began.elapsed() < LOOK {
         let event = match events.next() {
@@ -104,7 +105,7 @@ fn mend(trees: &[Kept], inotify: BorrowedFd<'_>) -> io::Result<bool> {
             }
         } else if let Some(name) = event.file_name() {
             let came = told.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO);
-            trees.iter().any(|tree| tree.mend(inotify, event.wd(), name, came));
+            mending.iter_mut().any(|tree| tree.mend(event.wd(), name, came));
         }
     }
     Ok(true)

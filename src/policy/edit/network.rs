@@ -4,7 +4,7 @@ use super::{EARLY, EditError, add_item, change, first_key, insert, read, remove}
 use crate::{
     model::AccountName,
     policy::{
-        Agent, Allow, Deny, Dns, render,
+        Agent, Allow, Deny, Setting, render,
         splice::Page,
         yaml::{Kind, Node},
     },
@@ -48,12 +48,13 @@ pub fn remove_deny(text: &str, agent: &AccountName, entry: &Deny) -> Result<Stri
     })
 }
 
-/// Says how names are resolved.
-pub fn set_dns(text: &str, agent: &AccountName, dns: Dns) -> Result<String, EditError> {
+/// Says what a key of the network is that takes one word.
+pub fn set(text: &str, agent: &AccountName, setting: Setting) -> Result<String, EditError> {
     let mut wanted = read(text)?;
     let there = wanted.agents.get_mut(agent).ok_or_else(|| EditError::NoAgent(agent.clone()))?;
-    there.network.dns = dns;
-    let line = format!("dns: {dns}");
+    setting.put(&mut there.network);
+    let (name, word) = (setting.key(), setting.word());
+    let line = format!("{name}: {word}");
     let mend = format!("write by hand, below `network` of the agent `{agent}`:\n      {line}");
     change(text, &wanted, &mend, |page, root| {
         let (_, node) = root.get("agents")?.1.get(agent.as_str())?;
@@ -61,9 +62,9 @@ pub fn set_dns(text: &str, agent: &AccountName, dns: Dns) -> Result<String, Edit
             let lines = render::line_below(&["network"], line.clone());
             return first_key(page, node, &before_network(), &lines, &format!("network: {{ {line} }}"));
         };
-        if let Some((_, value)) = network.get("dns") {
+        if let Some((_, value)) = network.get(name) {
             let end = page.end(value)?;
-            return Some(page.replace(value.at.start..end, &dns.to_string()));
+            return Some(page.replace(value.at.start..end, word));
         }
         key(page, network, &render::line_below(&[], line.clone()), &line)
     })

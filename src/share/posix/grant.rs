@@ -6,17 +6,19 @@
 //! changed there: else the agent could put a file with a name outside the project in the place of another.
 
 use super::entries::{grant, grant_default, holds, holds_default, is_ours};
+use super::fresh::Fresh;
 use super::record::Prior;
 use super::walk::{Link, Local, Pass, Spot, foreign, refused, walk};
 use super::xattr::{Calls, Target};
 use super::{Job, NoSink, ShareError, Sink, links};
-use crate::formats::posix_acl::{ACCESS, Acl, DEFAULT};
+use crate::formats::posix_acl::{ACCESS, Acl, Bytes, DEFAULT};
 use crate::host::dir::{Dir, Meta, PathBytes, Place};
 use crate::model::Uid;
 use crate::share::report::{Report, Why};
 use rustix::fs::FileType;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 /// How many objects are pinned at once.
 pub(super) const BATCH: usize = 32;
@@ -41,8 +43,8 @@ pub(super) struct Pinned {
 
 /// What an object needs.
 pub(super) struct Change {
-    access: Option<Acl>,
-    default: Option<Acl>,
+    access: Option<Bytes>,
+    default: Option<Bytes>,
     /// It had an ACL that is not ours.
     pub(super) record: bool,
     why: Why,
@@ -60,7 +62,8 @@ impl Pass for Grant<'_> {
     fn visit(&self, local: &mut Local, spot: Spot<'_>, meta: &Meta) {
         local.report.objects += 1;
         let target = Target::Name(spot.dir.as_fd(), spot.name);
-        let lacks = || self.change(target, meta, false).is_ok_and(|change| change.is_some());
+        let lacks =
+            || self.change(&mut Fresh::default(), target, meta, false).is_ok_and(|change| change.is_some());
         if foreign(local, (self.job, self.owner), spot, meta, lacks) {
             return;
         }
@@ -70,7 +73,7 @@ impl Pass for Grant<'_> {
         } else if meta.is_dir() && meta.mode & 0o400 != 0 && self.sink.is_some() {
             // Its turn comes after what it holds; one that can't be listed has it now.
         } else {
-            match self.change(target, meta, false) {
+            match self.change(&mut local.fresh, target, meta, false) {
                 Ok(Some(change))
                     if self.sink.is_some()
                         && (change.record || local.renamable(self.calls, spot.dir, self.owner)) =>
@@ -87,7 +90,7 @@ impl Pass for Grant<'_> {
         for names in deferred.chunks(BATCH) {
             let pin = |name: &CString| self.pin(&mut local.report, Spot { dir, above, name });
             let pinned: Vec<_> = names.iter().filter_map(pin).collect();
-            self.settle(&mut local.report, &pinned)?;
+            self.settle(local, &pinned)?;
         }
         Ok(())
     }
@@ -101,11 +104,11 @@ impl Pass for Grant<'_> {
             return Ok(()); // counted where it was listed
         }
         let target = Target::Name(dir.as_fd(), c".");
-        match self.change(target, &meta, false) {
+        match self.change(&mut local.fresh, target, &meta, false) {
             Ok(Some(change)) if change.record => {
                 let (pin, meta) = pin(dir, c".").map_err(|errno| ShareError::Record(errno.into()))?;
                 let itself = Pinned { pin, meta, path: place.path(), linked_outside: false };
-                self.settle(&mut local.report, &[itself])
+                self.settle(local, &[itself])
             }
             found => {
                 self.finish(&mut local.report, target, found, || place.path());
@@ -134,9 +137,10 @@ impl Grant<'_> {
     }
 
     /// Records those that need it, all at once, then changes what needs a change.
-    pub(super) fn settle(&self, report: &mut Report, batch: &[Pinned]) -> Result<(), ShareError> {
+    pub(super) fn settle(&self, local: &mut Local, batch: &[Pinned]) -> Result<(), ShareError> {
+        let Local { report, fresh, .. } = local;
         let target = |object: &Pinned| {
-            self.change(Target::Pin(object.pin.as_fd()), &object.meta, object.linked_outside)
+            self.change(fresh, Target::Pin(object.pin.as_fd()), &object.meta, object.linked_outside)
         };
         let changes: Vec<_> = batch.iter().map(target).collect();
         if let Some(sink) = self.sink {
@@ -162,10 +166,11 @@ impl Grant<'_> {
     /// What an object lacks.
     pub(super) fn change(
         &self,
+        fresh: &mut Fresh,
         target: Target<'_>,
         meta: &Meta,
         linked_outside: bool,
-    ) -> Result<Option<Change>, Why> {
+    ) -> Result<Option<Arc<Change>>, Why> {
         if matches!(meta.kind, FileType::BlockDevice | FileType::CharacterDevice) {
             return Err(Why::Device);
         }
@@ -173,34 +178,49 @@ impl Grant<'_> {
             let bytes = self.calls.get(target, kind).map_err(refused)?;
             bytes.map(|bytes| Acl::parse(&bytes)).transpose().map_err(|_| Why::Malformed)
         };
-        let entries = self.job.entries(meta.is_dir() || meta.mode & 0o111 != 0, linked_outside);
         let found = read(ACCESS)?;
-        // What the agent chose for its own files does not come back when they are the human's.
-        let foreign = |acl: &Option<Acl>| {
-            self.owner != self.job.agent && acl.as_ref().is_some_and(|acl| !is_ours(acl, &self.job.tags()))
+        let default = if meta.is_dir() { read(DEFAULT)? } else { None };
+        let judge = || self.judge(meta, linked_outside, found.as_ref(), default.as_ref());
+        let change = if found.is_none() && default.is_none() {
+            fresh.of(meta, linked_outside, || judge().map(Arc::new))
+        } else {
+            judge().map(Arc::new)
         };
-        let mut record = foreign(&found);
-        let ours = found.is_some() && !record;
-        let access = found.unwrap_or_else(|| Acl::from_mode(meta.mode));
-        let new_access = (!holds(&access, &entries)).then(|| grant(&access, &entries));
-        let mut new_default = None;
-        if meta.is_dir() {
-            let default = read(DEFAULT)?;
-            record |= foreign(&default);
-            if default.as_ref().is_none_or(|acl| !holds_default(acl, &entries)) {
-                new_default = Some(grant_default(default.as_ref(), &access, &entries));
+        match &change {
+            Some(change) if change.access.is_some() && self.groups.cost_set_group_id(meta) => {
+                Err(Why::SetGroupId)
             }
+            _ => Ok(change),
         }
+    }
+
+    /// What an object with these ACLs lacks.
+    fn judge(
+        &self,
+        meta: &Meta,
+        linked_outside: bool,
+        found: Option<&Acl>,
+        default: Option<&Acl>,
+    ) -> Option<Change> {
+        let entries = self.job.entries(meta.is_dir() || meta.mode & 0o111 != 0, linked_outside);
+        // What the agent chose for its own files does not come back when they are the human's.
+        let foreign = |acl: Option<&Acl>| {
+            self.owner != self.job.agent && acl.is_some_and(|acl| !is_ours(acl, &self.job.tags()))
+        };
+        let ours = found.is_some() && !foreign(found);
+        let mode = Acl::from_mode(meta.mode);
+        let access = found.unwrap_or(&mode);
+        let new_access = (!holds(access, &entries)).then(|| grant(access, &entries).render());
+        let lacks_default = meta.is_dir() && default.is_none_or(|acl| !holds_default(acl, &entries));
+        let new_default = lacks_default.then(|| grant_default(default, access, &entries).render());
         let why = match (&new_access, &new_default) {
-            (None, None) => return Ok(None),
+            (None, None) => return None,
             (None, Some(_)) => Why::Default,
             (Some(_), _) if ours => Why::Differs,
             (Some(_), _) => Why::Missing,
         };
-        if new_access.is_some() && self.groups.cost_set_group_id(meta) {
-            return Err(Why::SetGroupId);
-        }
-        Ok(Some(Change { access: new_access, default: new_default, record, why }))
+        let record = foreign(found) || foreign(default);
+        Some(Change { access: new_access, default: new_default, record, why })
     }
 
     /// Makes a change, or only tells that it is needed.
@@ -208,7 +228,7 @@ impl Grant<'_> {
         &self,
         report: &mut Report,
         target: Target<'_>,
-        found: Result<Option<Change>, Why>,
+        found: Result<Option<Arc<Change>>, Why>,
         path: impl FnOnce() -> PathBytes,
     ) {
         let change = match found {
@@ -217,11 +237,12 @@ impl Grant<'_> {
             Err(why) => return report.lack(why, path),
         };
         if self.sink.is_none() {
-            return report.lack(change.why, path);
+            return report.lack(change.why.clone(), path);
         }
-        let set =
-            |acl: Option<Acl>, kind| acl.map_or(Ok(()), |acl| self.calls.set(target, kind, &acl.render()));
-        match set(change.access, ACCESS).and_then(|()| set(change.default, DEFAULT)) {
+        let set = |bytes: &Option<Bytes>, kind| {
+            bytes.as_ref().map_or(Ok(()), |bytes| self.calls.set(target, kind, bytes))
+        };
+        match set(&change.access, ACCESS).and_then(|()| set(&change.default, DEFAULT)) {
             Ok(()) => report.changed += 1,
             Err(error) => report.lack(refused(error), path),
         }

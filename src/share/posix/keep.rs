@@ -92,31 +92,9 @@ impl Kept {
         walk(&self.root, &self.job, &NoSink, &self.pass(inotify)).map(drop)
     }
 
-    /// Mends what an event names, and all below it where it is a directory that came. Answers false for an event of
-    /// another tree.
-    pub fn mend(&self, inotify: BorrowedFd<'_>, watch: i32, name: &CStr, came: bool) -> bool {
-        let place = self.places.lock().unwrap_or_else(PoisonError::into_inner).get(&watch).cloned();
-        let Some(place) = place else { return false };
-        // What can't be reached any more is gone, or was moved; then an event from where it is now tells of it.
-        let Ok(dir) = place.open(&self.root) else { return true };
-        let Ok(meta) = dir.meta_at(name) else { return true };
-        if meta.kind == FileType::Symlink || meta.dev != self.device || !self.is_shared() {
-            return true;
-        }
-        let pass = self.pass(inotify);
-        let spot = Spot { dir: &dir, above: &place, name };
-        if meta.is_dir() && came {
-            let _ = walk_from(&self.root, &self.job, &pass, spot, &meta);
-        } else if meta.is_dir() {
-            if let Ok(itself) = dir.open_child(name) {
-                let _ = pass.done(&mut Local::default(), &itself, &place.child(name));
-            }
-        } else {
-            let mut local = Local::default();
-            pass.visit(&mut local, spot, &meta);
-            let _ = pass.leave(&mut local, &dir, &place);
-        }
-        true
+    /// Begins to work off events that are waiting.
+    pub fn mending<'a>(&'a self, inotify: BorrowedFd<'a>) -> Mending<'a> {
+        Mending { pass: self.pass(inotify), local: Local::default(), at: None }
     }
 
     /// Forgets a watch that the kernel has taken away.
@@ -138,6 +116,54 @@ impl Kept {
     }
 }
 
+/// One tree's part in a batch of events. Most events that come together are about one directory, which stays open to look
+/// at what it holds. Before anything of the human's is changed there, it is opened anew: it may have been moved out of the
+/// project since.
+pub struct Mending<'a> {
+    pass: Keep<'a>,
+    local: Local,
+    at: Option<(i32, Place, Dir)>,
+}
+
+impl Mending<'_> {
+    /// Mends what an event names, and all below it where it is a directory that came. Answers false for an event of
+    /// another tree.
+    pub fn mend(&mut self, watch: i32, name: &CStr, came: bool) -> bool {
+        let kept = self.pass.kept;
+        if self.at.as_ref().is_none_or(|(at, ..)| *at != watch) {
+            let place = kept.places.lock().unwrap_or_else(PoisonError::into_inner).get(&watch).cloned();
+            let Some(place) = place else { return false };
+            // What can't be reached any more is gone, or was moved; then an event from where it is now tells of it.
+            let Ok(dir) = place.open(&kept.root) else { return true };
+            self.at = Some((watch, place, dir));
+        }
+        let Some((_, place, dir)) = &self.at else { return true };
+        let Ok(meta) = dir.meta_at(name) else { return true };
+        if meta.kind == FileType::Symlink || meta.dev != kept.device {
+            return true;
+        }
+        if !meta.is_dir() {
+            self.pass.visit(&mut self.local, Spot { dir, above: place, name }, &meta);
+            if self.local.deferred.is_empty() {
+                return true;
+            }
+        }
+        let Ok(dir) = place.open(&kept.root) else {
+            self.local.deferred.clear();
+            return true;
+        };
+        if !meta.is_dir() {
+            let _ = self.pass.leave(&mut self.local, &dir, place);
+        } else if came {
+            let spot = Spot { dir: &dir, above: place, name };
+            let _ = walk_from(&kept.root, &kept.job, &self.pass, spot, &meta);
+        } else if let Ok(itself) = dir.open_child(name) {
+            let _ = self.pass.done(&mut self.local, &itself, &place.child(name));
+        }
+        true
+    }
+}
+
 struct Keep<'a> {
     kept: &'a Kept,
     inotify: BorrowedFd<'a>,
@@ -153,7 +179,7 @@ impl Keep<'_> {
             && !is_private_key(name, meta)
     }
 
-    /// Mends an object that can't be replaced under us. What fails is left to the next sweep.
+    /// Mends an object that can't be replaced by one of somebody else's under us. What fails is left to the next sweep.
     fn settle(
         &self,
         local: &mut Local,
@@ -161,11 +187,11 @@ impl Keep<'_> {
         meta: &Meta,
         path: impl FnOnce() -> crate::host::dir::PathBytes,
     ) {
-        match self.grant.change(target, meta, false) {
+        match self.grant.change(&mut local.fresh, target, meta, false) {
             Ok(Some(change)) if change.record => {}
             found @ Ok(Some(_)) => {
                 let path = path();
-                if !is_left_alone(path.as_bytes()) {
+                if !is_left_alone(path.as_bytes()) && self.kept.is_shared() {
                     self.grant.finish(&mut local.report, target, found, || path);
                 }
             }
@@ -191,7 +217,12 @@ impl Pass for Keep<'_> {
         // Directories have their turn in `done`, when what they hold is watched and mended.
         let later = meta.is_dir() && meta.mode & 0o400 != 0;
         if !later && self.is_of_concern(spot.name, meta) {
-            let by_name = self.grant.change(Target::Name(spot.dir.as_fd(), spot.name), meta, false);
+            let target = Target::Name(spot.dir.as_fd(), spot.name);
+            if self.kept.owner == self.kept.job.agent {
+                // Whoever could put another file in its place is the agent itself, or the human.
+                return self.settle(local, target, meta, || spot.path());
+            }
+            let by_name = self.grant.change(&mut local.fresh, target, meta, false);
             if matches!(by_name, Ok(Some(_))) {
                 local.deferred.push(spot.name.to_owned());
             }

@@ -48,10 +48,10 @@ pub(super) fn settle(pass: &Grant<'_>, root: &Dir, local: &mut Local) -> Result<
             batch.push(Pinned { linked_outside: true, ..first });
         }
         if batch.len() >= BATCH {
-            pass.settle(&mut local.report, &std::mem::take(&mut batch))?;
+            pass.settle(local, &std::mem::take(&mut batch))?;
         }
     }
-    pass.settle(&mut local.report, &batch)
+    pass.settle(local, &batch)
 }
 
 /// Pins the file by the first of its names that still is one, and tells whether all its names are among them. They are

@@ -8,16 +8,19 @@
 //! inspect   may this directory be shared?        apply, check, revert   a project tree (walk -> grant | revert)
 //! traverse  the way to it through its parents    links                  files that other trees share
 //! keep      mends what tools close, while a session runs
+//! moved     finds entries outside of the projects
 //! entries   what entries do to an ACL: pure      xattr, record          attributes; what was there before
 //! ```
 
 mod breaking;
 mod entries;
 mod error;
+mod fresh;
 mod grant;
 mod inspect;
 mod keep;
 mod links;
+mod moved;
 mod record;
 mod revert;
 mod traverse;
@@ -26,7 +29,8 @@ mod xattr;
 
 pub use error::ShareError;
 pub use inspect::{Inspection, inspect};
-pub use keep::Kept;
+pub use keep::{Kept, Mending};
+pub use moved::moved;
 pub use record::{AclBytes, HexError, Prior, PriorRecord};
 pub use traverse::{traverse_apply, traverse_check, traverse_revert};
 

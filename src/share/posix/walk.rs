@@ -4,6 +4,7 @@
 //! by openat2(2), which never leads up, aside or through a link; so few descriptors are open, however deep or wide the
 //! tree is. A directory that was swapped for another between listing and opening is told by its inode number.
 
+use super::fresh::Fresh;
 use super::xattr::{Calls, Target};
 use super::{Job, ShareError, Sink};
 use crate::formats::posix_acl::{ACCESS, Acl, Perm, Tag};
@@ -54,6 +55,8 @@ impl Link {
 #[derive(Default)]
 pub(super) struct Local {
     pub(super) report: Report,
+    /// What objects without an ACL need.
+    pub(super) fresh: Fresh,
     /// Files with more than one link, for later.
     pub(super) links: Vec<Link>,
     /// Names in the directory at hand which need more than a look.

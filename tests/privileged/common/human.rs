@@ -108,3 +108,23 @@ impl Drop for Human {
         let _ = fs::remove_dir_all(&self.home);
     }
 }
+
+/// A right to everything through sudo, with a password, as an administrator has it; gone when it is dropped.
+pub(crate) struct Administrator(String);
+
+impl Administrator {
+    /// Gives it to the first human by a drop-in of this name.
+    pub(crate) fn new(machine: &super::Machine, drop_in: &str, password: &str) -> Self {
+        let (name, file) = (&machine.human().name, format!("/etc/sudoers.d/{drop_in}"));
+        machine.feed(&["chpasswd"], &format!("{name}:{password}\n"));
+        fs::write(&file, format!("{name} ALL=(ALL:ALL) ALL\n")).expect("a drop-in");
+        fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o440)).expect("its mode");
+        Self(file)
+    }
+}
+
+impl Drop for Administrator {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}

@@ -260,7 +260,7 @@ fn clear_what_is_ours() {
         }
         attempt(&["groupdel", account]);
         let _ = fs::remove_dir_all(Path::new("/home").join(account));
-        let _ = fs::remove_file(format!("/etc/sudoers.d/agentuser-{account}"));
+        let _ = fs::remove_file(format!("/etc/sudoers.d/zz-agentuser-{account}"));
         let _ = fs::remove_file(format!("/etc/ssh/sshd_config.d/agentuser-{account}.conf"));
     }
     if marked {

@@ -6,7 +6,7 @@ mod outcome;
 mod snapshot;
 mod terminal;
 
-pub(crate) use human::Human;
+pub(crate) use human::{Administrator, Human};
 pub(crate) use machine::{AGENT, Machine, PROGRAM, SECOND_AGENT, View};
 pub(crate) use outcome::{Outcome, attempt, finish, processes_of, system, until, wait};
 pub(crate) use snapshot::{Snapshot, times};

@@ -137,3 +137,31 @@ fn a_project_is_taken_back_from_an_agent_at_work() {
     assert!(agents.is_empty(), "{agents}");
     assert!(!open.contains(crate::common::AGENT), "{open}");
 }
+
+/// An ACL stays on what is moved out of a project.
+#[test]
+fn b32_what_was_moved_out_is_found() {
+    let Some(machine) = Machine::set_up() else { return };
+    let human = machine.human();
+    let moved = || human.run(&["agentuser", "status", "--moved", "--json"]);
+    let none = moved().ok();
+    assert!(none.text().contains("\"moved\": []"), "{none:?}");
+    human.sh("mkdir -p ../old && echo x >notes && mkdir sub && echo y >sub/f && mv notes sub ../old && cp prices ../old", &[]).ok();
+    let found = moved().exits(1);
+    let json: serde_json::Value = serde_json::from_slice(&found.stdout).unwrap();
+    let paths: Vec<_> =
+        json["moved"].as_array().unwrap().iter().map(|item| item["path"].as_str().unwrap()).collect();
+    assert_eq!(paths, ["old/notes", "old/sub", "old/sub/f"]);
+    // Elsewhere there is none, and the command that is named takes them away.
+    human.run(&["agentuser", "status", "--moved", "--below", "../shop"]).ok();
+    let text = human.run(&["agentuser", "status", "--moved"]).exits(1).text();
+    let command = text.lines().find_map(|line| line.strip_prefix("To take them away: ")).unwrap();
+    let command = command.split(" PATH").next().unwrap();
+    human
+        .sh(
+            &format!("{command} old/notes && setfacl -R{} old/sub", command.split_once("setfacl").unwrap().1),
+            &[],
+        )
+        .ok();
+    moved().ok();
+}

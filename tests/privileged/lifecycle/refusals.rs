@@ -96,7 +96,7 @@ fn files_that_are_somebody_elses() {
     let Some(machine) = Machine::take() else { return };
     let project = machine.human().project();
     let setup = first_setup(&machine.human().name, project.to_str().unwrap());
-    let sudoers = format!("/etc/sudoers.d/agentuser-{AGENT}");
+    let sudoers = format!("/etc/sudoers.d/zz-agentuser-{AGENT}");
     let sshd = format!("/etc/ssh/sshd_config.d/agentuser-{AGENT}.conf");
     for (path, text) in [(PROGRAM, "#!/bin/sh\n"), (&sudoers, "# theirs\n"), (&sshd, "# theirs\n")] {
         let theirs = Theirs::new(path, text);

@@ -34,7 +34,7 @@ fn a_dry_run_changes_nothing() {
     let before = machine.snapshot();
     let dry = [&arguments[..], &["--dry-run"]].concat();
     let plan = machine.agentuser(&dry).ok();
-    for words in ["useradd", "iptables-restore", "setfacl -m", "/etc/sudoers.d/agentuser-", "Projects"] {
+    for words in ["useradd", "iptables-restore", "setfacl -m", "/etc/sudoers.d/zz-agentuser-", "Projects"] {
         plan.clone().mentions(words);
     }
     let json = machine.agentuser(&[&dry[..], &["--json"]].concat()).ok();

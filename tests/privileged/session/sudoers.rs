@@ -1,7 +1,7 @@
 //! What the human may do through sudo: the way in and two fixed questions to root, nothing else; and what is made of
 //! arguments that `run` would not give, in either view.
 
-use crate::common::{AGENT, Machine, Outcome, PROGRAM, SECOND_AGENT, View};
+use crate::common::{AGENT, Administrator, Machine, Outcome, PROGRAM, SECOND_AGENT, View};
 
 #[track_caller]
 fn sudo(machine: &Machine, arguments: &[&str]) -> Outcome {
@@ -190,5 +190,26 @@ fn signals_by_hand_reach_the_agents_processes_alone() {
         let line = "sleep 300 </dev/null >/dev/null 2>&1 & echo $!";
         let pid = machine.human().run(&["agentuser", "run", "--", "sh", "-c", line]).ok().text();
         send(&pid).ok();
+    }
+}
+
+/// Of rules that match the last one counts, so one that asks for a password may undo ours.
+#[test]
+fn a_rule_that_asks_for_a_password() {
+    for view in View::BOTH {
+        let Some(machine) = Machine::set_up_with(view) else { return };
+        let (human, name) = (machine.human(), machine.human().name.clone());
+        {
+            // As most have it: before ours.
+            let _before = Administrator::new(&machine, &name, "kettle-9");
+            human.run(&["agentuser", "run", "--", "sh", "-c", "exit 1"]).exits(1);
+            human.run(&["agentuser", "run", "--", "true"]).ok();
+            machine.agentuser(&["setup", "--yes"]).ok();
+        }
+        let _after = Administrator::new(&machine, &format!("zzz-{name}"), "kettle-9");
+        let refused = human.run(&["agentuser", "run", "--", "true"]).exits(125);
+        assert!(refused.said().contains("without a password"), "{refused:?}");
+        assert!(refused.said().contains("/etc/sudoers.d/zz-agentuser-"), "{refused:?}");
+        machine.agentuser(&["setup", "--yes"]).exits(1).mentions("/etc/sudoers.d/zz-agentuser-");
     }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::policy::Dns;
 use crate::policy::{parse, render::render, render::tests as strategies};
 use proptest::prelude::*;
 
@@ -82,13 +83,13 @@ fn what_is_not_there_yet_is_made() {
         denied.contains("          ports: [8443]\n      deny:\n        - cidr: 10.0.0.0/8\n"),
         "{denied}"
     );
-    let gate = set_dns(&denied, &bare, Dns::Gate).unwrap();
+    let gate = set(&denied, &bare, Setting::Dns(Dns::Gate)).unwrap();
     assert!(gate.contains("        - cidr: 10.0.0.0/8\n      dns: gate\n"), "{gate}");
-    let system = set_dns(&gate, &bare, Dns::System).unwrap();
+    let system = set(&gate, &bare, Setting::Dns(Dns::System)).unwrap();
     assert_eq!(system, gate.replace("dns: gate", "dns: system"));
-    let fresh = set_dns(TEXT, &bare, Dns::Gate).unwrap();
+    let fresh = set(TEXT, &bare, Setting::Dns(Dns::Gate)).unwrap();
     assert!(fresh.contains("    shell: /bin/sh\n    network:\n      dns: gate\n    path"), "{fresh}");
-    let first = set_dns(TEXT, &name("agent"), Dns::Gate).unwrap();
+    let first = set(TEXT, &name("agent"), Setting::Dns(Dns::Gate)).unwrap();
     assert!(first.contains("dns: gate\n") && first.contains("# nobody"), "{first}");
 }
 
@@ -106,9 +107,9 @@ fn brackets() {
     let c = add_allow(text, &name("c"), &entry).unwrap();
     assert!(c.contains("[ { loopback: [1] }, { domain: api.example.com, ports: [22] }, ]"), "{c}");
     assert_eq!(remove_allow(&c, &name("c"), &entry).unwrap(), text);
-    let gate = set_dns(text, &name("c"), Dns::Gate).unwrap();
+    let gate = set(text, &name("c"), Setting::Dns(Dns::Gate)).unwrap();
     assert!(gate.contains("], dns: gate }"), "{gate}");
-    assert!(set_dns(text, &name("b"), Dns::Gate).unwrap().contains("network: { dns: gate }"));
+    assert!(set(text, &name("b"), Setting::Dns(Dns::Gate)).unwrap().contains("network: { dns: gate }"));
     assert!(
         add_deny(text, &name("c"), &deny("10.0.0.0/8")).unwrap().contains(", deny: [{ cidr: 10.0.0.0/8 }] }")
     );
@@ -122,7 +123,7 @@ fn what_can_not_be_is_refused() {
     assert!(matches!(remove_allow(TEXT, &agent, &allow("loopback:1")), Err(EditError::NoEntry(_))));
     assert!(matches!(remove_deny(TEXT, &agent, &deny("10.0.0.0/8")), Err(EditError::NoEntry(_))));
     assert!(matches!(add_allow(TEXT, &name("nobody"), &allow("loopback:1")), Err(EditError::NoAgent(_))));
-    assert!(matches!(set_dns("x: 1", &agent, Dns::Gate), Err(EditError::Unreadable(_))));
+    assert!(matches!(set("x: 1", &agent, Setting::Dns(Dns::Gate)), Err(EditError::Unreadable(_))));
 }
 
 proptest! {
@@ -137,7 +138,7 @@ proptest! {
         let added = add_allow(&text, &zed, &entry).unwrap();
         let gone = remove_allow(&added, &zed, &entry).unwrap();
         prop_assert_eq!(parse(&gone, "p").unwrap(), policy.clone());
-        let resolved = set_dns(&added, &zed, dns).unwrap();
+        let resolved = set(&added, &zed, Setting::Dns(dns)).unwrap();
         let network = &mut policy.agents.get_mut(&zed).unwrap().network;
         network.allow.push(entry);
         network.dns = dns;
