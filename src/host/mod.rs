@@ -17,6 +17,7 @@ pub mod gather;
 #[cfg(target_os = "linux")]
 mod homes;
 mod lock;
+pub mod mac_open;
 mod mac_query;
 #[cfg(target_os = "macos")]
 pub mod macos;

@@ -10,7 +10,6 @@ mod firewall;
 #[path = "../invoker.rs"]
 mod invoker;
 mod log;
-pub mod open;
 #[path = "../printer.rs"]
 #[expect(dead_code, reason = "a walk over a tree tells no numbers here")]
 mod printer;

@@ -1,14 +1,14 @@
 //! Policy, receipt and system side by side.
 
 use super::{
-    Failure, Global, invoker, open,
+    Failure, Global, invoker,
     printer::{self, Mark},
     run,
     situation::{self, Situation},
 };
 use crate::{
     engine::StepReport,
-    host::System,
+    host::{System, mac_OPEN},
     model::AccountName,
     step::{Check, Layer},
 };
@@ -132,7 +132,7 @@ pub(super) fn status(global: &Global, arguments: &Arguments) -> Result<ExitCode,
         agents.push(AgentStatus { agent: name, human, in_force, steps });
     }
     let in_force = agents.iter().all(|agent| agent.in_force);
-    let open_ids = open::OPEN.iter().map(|open| open.id).collect();
+    let open_ids = OPEN.iter().map(|open| open.id).collect();
     let status = Status { version: 1, in_force, agents, open: open_ids, notices: situation.notices() };
     if arguments.json {
         printer::data(&serde_json::to_string_pretty(&status).map_err(Failure::new)?);
@@ -182,7 +182,7 @@ fn show(status: &Status) {
         }
     }
     printer::heading("Open on macOS (SECURITY.md)");
-    for open in open::OPEN {
+    for open in OPEN {
         printer::marked(Mark::Open, &format!("{}: {}", open.id, open.what));
     }
     status.notices.iter().for_each(|notice| printer::warn(notice));
