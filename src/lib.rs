@@ -17,6 +17,9 @@
 pub mod audit;
 #[cfg(target_os = "linux")]
 pub mod cli;
+#[cfg(target_os = "macos")]
+#[path = "cli/macos/mod.rs"]
+pub mod cli;
 pub mod discover;
 #[cfg(target_os = "linux")]
 pub mod doctor;
@@ -26,7 +29,6 @@ pub mod gate;
 #[cfg(target_os = "linux")]
 pub mod guard;
 pub mod host;
-#[cfg(target_os = "linux")]
 pub mod launch;
 pub mod model;
 pub mod netlink;

@@ -20,8 +20,12 @@ fn main() -> std::process::ExitCode {
     agentuser::cli::main(arguments)
 }
 
-/// The policy, the plans and the texts are the same everywhere; what acts on a machine exists for Linux alone.
-#[cfg(not(target_os = "linux"))]
-fn main() -> anyhow::Result<()> {
-    anyhow::bail!("this version of agentuser runs on Linux only")
+/// On macOS `enter` parts ways here as well; there is no view for root to make.
+#[cfg(target_os = "macos")]
+fn main() -> std::process::ExitCode {
+    let mut arguments: Vec<_> = std::env::args_os().collect();
+    if arguments.get(1).is_some_and(|command| command == "enter") {
+        return agentuser::cli::enter(arguments.split_off(2));
+    }
+    agentuser::cli::main(arguments)
 }

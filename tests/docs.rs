@@ -52,6 +52,15 @@ fn every_line_of_confinement_is_explained() {
     }
 }
 
+/// SECURITY.md says more of each thing that `status` names as open on macOS.
+#[test]
+fn what_macos_leaves_open_is_explained() {
+    let text = fs::read_to_string("SECURITY.md").unwrap();
+    for open in agentuser::host::mac_open::OPEN {
+        assert!(text.contains(&format!("\n- `{}`: ", open.id)), "{}", open.id);
+    }
+}
+
 /// Every direct dependency has its line in docs/dependencies.md.
 #[test]
 fn every_dependency_is_explained() {

@@ -2,7 +2,7 @@
 
 use super::Failure;
 use crate::{
-    host::{Program, SYSTEM_PATH, places, trust, users},
+    host::{self, Program, SYSTEM_PATH, places, trust, users},
     policy::Policy,
 };
 use std::{
@@ -58,7 +58,7 @@ pub(super) fn clean_environment(arguments: &[OsString]) -> std::io::Result<()> {
         return Ok(());
     }
     let kept = std::env::vars_os().filter(is_kept);
-    let mut command = Command::new("/proc/self/exe");
+    let mut command = Command::new(host::itself());
     command.args(arguments.iter().skip(1)).env_clear().envs(kept).env("PATH", SYSTEM_PATH).env("LC_ALL", "C");
     if let Some(name) = arguments.first() {
         command.arg0(name);

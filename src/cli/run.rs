@@ -85,10 +85,11 @@ fn launch(global: &Global, place: &Place, command: Vec<OsString>) -> Result<Exit
     let directory = directory(&brief, place)?;
     make_ready(&brief, stamped)?;
 
+    let rules = brief.environment();
     let mut arguments =
         vec![option("--directory=", directory.as_os_str()), option("--umask=", OsStr::new(&umask()))];
     for (variable, value) in std::env::vars_os() {
-        if variable.to_str().is_some_and(|variable| environment::passes(&brief, variable)) {
+        if variable.to_str().is_some_and(|variable| environment::passes(&rules, variable)) {
             let mut pair = option("--env=", &variable);
             pair.push("=");
             pair.push(value);

@@ -12,8 +12,16 @@ use crate::{
 /// the other one could be or not; the first failure is answered when all have been tried.
 pub fn ensure(scope: &Scope, machine: &mut dyn Act) -> Result<usize, SetupError> {
     let receipt = Receipt::load(scope, machine.observe()).map_err(SetupError::Receipt)?;
-    let of_the_network =
-        |step: &&AnyStep| matches!(step, AnyStep::Netfilter(_) | AnyStep::NftTable(_) | AnyStep::Sockets(_));
+    let of_the_network = |step: &&AnyStep| {
+        matches!(
+            step,
+            AnyStep::Netfilter(_)
+                | AnyStep::NftTable(_)
+                | AnyStep::Sockets(_)
+                | AnyStep::PfEnabled(_)
+                | AnyStep::PfAnchor(_)
+        )
+    };
     let applied = receipt.entries.iter().filter(|entry| entry.state == State::Applied);
     let (mut loaded, mut first) = (0, None);
     for step in applied.map(|entry| &entry.step).filter(of_the_network) {

@@ -3,7 +3,7 @@
 use crate::{
     host::{Act, FileState, HostError, Observe, Validator, places},
     model::{AbsPath, AccountName, Gid, Uid},
-    step::{Account, AnyStep, Undo},
+    step::{Account, AnyStep, DsAccount, Undo},
 };
 use serde::{Deserialize, Serialize};
 
@@ -110,7 +110,7 @@ impl Receipt {
     /// The account that it tells of.
     pub fn account(&self) -> Option<&Account> {
         self.entries.iter().find_map(|entry| match &entry.step {
-            AnyStep::Account(account) => Some(account),
+            AnyStep::Account(account) | AnyStep::DsAccount(DsAccount { account, .. }) => Some(account),
             _ => None,
         })
     }

@@ -51,6 +51,9 @@ pub enum SetupError {
 pub fn setup(plan: &Plan, machine: &mut dyn Act, progress: &mut dyn Progress) -> Result<usize, SetupError> {
     let mut receipt = Receipt::load(&plan.scope, machine.observe()).map_err(SetupError::Receipt)?;
     let checks = refuse_what_is_foreign(plan, &receipt, machine)?;
+    for (step, _) in plan.steps.iter().zip(&checks).filter(|(_, found)| **found != Check::Satisfied) {
+        step.preflight(machine).map_err(|source| failed(step, source))?;
+    }
     let loaded = receipt.clone();
     let changed = revert_left_overs(plan, &mut receipt, machine, progress)?;
     let taken = take_all(plan, checks, changed > 0, &mut receipt, machine, progress);

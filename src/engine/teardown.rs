@@ -35,6 +35,11 @@ pub fn teardown(
     // The way in goes first, whatever was added after it; within a layer, the last step first.
     let mut entries = receipt.entries.clone();
     entries.sort_by_key(|entry| entry.step.describe().layer);
+    for entry in &entries {
+        let failed = |source| StepError { title: entry.step.describe().title, source };
+        let asked = entry.step.preflight(machine).map_err(failed);
+        asked.map_err(|error| TeardownError::Steps(vec![error]))?;
+    }
     let mut failures = Vec::new();
     for entry in entries.iter().rev() {
         // A directory waits for what it holds.

@@ -3,10 +3,16 @@
 pub mod accounts;
 pub mod dbus;
 pub mod digest;
+pub mod dscl;
 pub mod gitconfig;
 pub mod ipset;
 pub mod iptables;
+pub mod launchd;
+pub mod mac_acl;
 pub mod nft;
+pub mod pf;
+pub mod pfctl;
+pub mod pflog;
 pub mod posix_acl;
 pub mod sudoers;
 pub mod systemd;

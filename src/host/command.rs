@@ -41,6 +41,17 @@ pub enum Program {
     Crontab,
     At,
     Curl,
+    Dscl,
+    Dseditgroup,
+    Dscacheutil,
+    Id,
+    Chmod,
+    Ls,
+    Pfctl,
+    Launchctl,
+    Tcpdump,
+    Ifconfig,
+    Ps,
 }
 
 impl Program {
@@ -70,6 +81,17 @@ impl Program {
             Self::Crontab => "crontab",
             Self::At => "at",
             Self::Curl => "curl",
+            Self::Dscl => "dscl",
+            Self::Dseditgroup => "dseditgroup",
+            Self::Dscacheutil => "dscacheutil",
+            Self::Id => "id",
+            Self::Chmod => "chmod",
+            Self::Ls => "ls",
+            Self::Pfctl => "pfctl",
+            Self::Launchctl => "launchctl",
+            Self::Tcpdump => "tcpdump",
+            Self::Ifconfig => "ifconfig",
+            Self::Ps => "ps",
         }
     }
 
@@ -143,14 +165,26 @@ impl Command {
 
     /// Runs it to its end and answers what it printed, whatever its status.
     pub fn output(&self) -> Result<Output, CommandError> {
+        self.output_from(Some(Path::new("/")))
+    }
+
+    /// The same, in the directory that this process is in.
+    pub fn output_here(&self) -> Result<Output, CommandError> {
+        self.output_from(None)
+    }
+
+    fn output_from(&self, directory: Option<&Path>) -> Result<Output, CommandError> {
         let start = |source| CommandError::Start { command: self.line(), source };
         let path = self.program.path().ok_or(CommandError::Missing(self.program))?;
-        let mut child = std::process::Command::new(path)
+        let mut command = std::process::Command::new(path);
+        if let Some(directory) = directory {
+            command.current_dir(directory);
+        }
+        let mut child = command
             .args(&self.args)
             .env_clear()
             .env("PATH", SYSTEM_PATH)
             .env("LC_ALL", "C")
-            .current_dir("/")
             .stdin(if self.stdin.is_empty() { Stdio::null() } else { Stdio::piped() })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

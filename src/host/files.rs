@@ -1,6 +1,9 @@
 //! Files of the system, which only root writes: read without following links, replaced as a whole.
 
-use super::{Command, DirState, FileState, HostError, Installed, Program, Validator};
+use super::{
+    Command, DirState, FileState, HostError, Installed, Program, Validator,
+    modes::{bits, mode},
+};
 use crate::model::{AbsPath, Gid, Uid};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, fchmod, fchown, fsync, open, rename, stat, statat};
 use std::{
@@ -27,17 +30,17 @@ pub(super) fn read(path: &AbsPath) -> Result<Option<FileState>, HostError> {
     }
     let mut bytes = Vec::with_capacity(usize::try_from(is.st_size).unwrap_or_default());
     File::from(file).read_to_end(&mut bytes).map_err(error)?;
-    Ok(Some(FileState { bytes, mode: is.st_mode & 0o7777, uid: Uid(is.st_uid), gid: Gid(is.st_gid) }))
+    Ok(Some(FileState { bytes, mode: bits(is.st_mode), uid: Uid(is.st_uid), gid: Gid(is.st_gid) }))
 }
 
 /// The file behind `path` where the running program was started from it: an executable that runs can't be written to, so
 /// its content needs no look.
 pub(super) fn running_from(path: &AbsPath) -> Option<Installed> {
     let is = statat(rustix::fs::CWD, path.as_str(), AtFlags::SYMLINK_NOFOLLOW).ok()?;
-    let running = stat("/proc/self/exe").ok()?;
+    let running = stat(super::itself().as_path()).ok()?;
     ((is.st_dev, is.st_ino) == (running.st_dev, running.st_ino)).then_some(Installed {
         same: true,
-        mode: is.st_mode & 0o7777,
+        mode: bits(is.st_mode),
         uid: Uid(is.st_uid),
         gid: Gid(is.st_gid),
     })
@@ -47,7 +50,7 @@ pub(super) fn running_from(path: &AbsPath) -> Option<Installed> {
 pub(super) fn directory(path: &AbsPath) -> Result<Option<DirState>, HostError> {
     match statat(rustix::fs::CWD, path.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
         Ok(is) if FileType::from_raw_mode(is.st_mode) == FileType::Directory => {
-            Ok(Some(DirState { mode: is.st_mode & 0o7777, uid: Uid(is.st_uid), gid: Gid(is.st_gid) }))
+            Ok(Some(DirState { mode: bits(is.st_mode), uid: Uid(is.st_uid), gid: Gid(is.st_gid) }))
         }
         Ok(_) => Err(HostError::Unexpected { path: path.to_string(), is: "is not a directory".into() }),
         Err(rustix::io::Errno::NOENT) => Ok(None),
@@ -75,7 +78,7 @@ pub(super) fn write(path: &AbsPath, file: &FileState, validator: Validator) -> R
             Some(rustix::fs::Uid::from_raw(file.uid.0)),
             Some(rustix::fs::Gid::from_raw(file.gid.0)),
         )?;
-        fchmod(to.as_fd(), Mode::from(file.mode))?;
+        fchmod(to.as_fd(), mode(file.mode))?;
         Ok(fsync(to.as_fd())?)
     });
     let checked = filled.map_err(error).and_then(|()| validate(&new, validator));

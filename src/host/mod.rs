@@ -3,7 +3,6 @@
 
 #[cfg(target_os = "linux")]
 mod bounded;
-#[cfg(target_os = "linux")]
 pub mod catalog;
 #[cfg(target_os = "linux")]
 pub mod cgroup;
@@ -12,7 +11,6 @@ mod command;
 pub mod dir;
 #[cfg(target_os = "linux")]
 pub mod errand;
-#[cfg(target_os = "linux")]
 mod files;
 #[cfg(target_os = "linux")]
 pub(crate) mod fsids;
@@ -20,8 +18,12 @@ pub(crate) mod fsids;
 pub mod gather;
 #[cfg(target_os = "linux")]
 mod homes;
-#[cfg(target_os = "linux")]
 mod lock;
+pub mod mac_open;
+mod mac_query;
+#[cfg(target_os = "macos")]
+pub mod macos;
+mod modes;
 #[cfg(target_os = "linux")]
 mod processes;
 #[cfg(target_os = "linux")]
@@ -37,8 +39,10 @@ pub mod users;
 pub mod worker;
 
 pub use command::{Command, CommandError, Program, SYSTEM_PATH};
-#[cfg(target_os = "linux")]
 pub use lock::{Lock, LockError};
+pub use mac_query::MacQuery;
+#[cfg(target_os = "macos")]
+pub use macos::System;
 #[cfg(target_os = "linux")]
 pub use system::System;
 
@@ -52,7 +56,19 @@ use crate::{
     share,
 };
 use serde::{Deserialize, Serialize};
-use std::process::Output;
+use std::{path::PathBuf, process::Output};
+
+/// The program that is running now, to be started again: on Linux whatever its file is called by now.
+#[cfg(not(target_os = "macos"))]
+pub fn itself() -> PathBuf {
+    "/proc/self/exe".into()
+}
+
+/// The program that is running now, to be started again.
+#[cfg(target_os = "macos")]
+pub fn itself() -> PathBuf {
+    std::env::current_exe().unwrap_or_else(|_| places::PROGRAM.into())
+}
 
 /// A regular file as a value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -143,6 +159,8 @@ pub enum Query {
     UnitEnabled(String),
     /// `systemctl is-active UNIT`.
     UnitActive(String),
+    /// A look at macOS.
+    Mac(MacQuery),
 }
 
 /// Why the machine could not be read or changed.
@@ -183,6 +201,9 @@ pub enum HostError {
     /// Only root can look.
     #[error("{0} can only be read by root")]
     NeedsRoot(String),
+    /// A step of another system.
+    #[error("{0} is not done on this system")]
+    Elsewhere(&'static str),
 }
 
 impl HostError {
@@ -260,6 +281,10 @@ pub trait Observe: Sync {
     fn socket_is_closed(&self, path: &AbsPath, uid: Uid) -> Result<Option<bool>, HostError>;
     /// Looks at shared files, as their owner.
     fn look_at(&self, shared: &Shared) -> Result<Seen, HostError>;
+    /// The same for files that are shared by ACL entries of macOS.
+    fn look_at_aces(&self, _: &share::Aces) -> Result<Seen, HostError> {
+        Err(HostError::Elsewhere("sharing by ACL entries of macOS"))
+    }
 }
 
 /// A change of one rule of the OUTPUT chain; positions count from 1.
@@ -283,8 +308,18 @@ pub trait Act: Observe {
     fn make_dir(&mut self, path: &AbsPath, mode: u32) -> Result<(), HostError>;
     /// Removes a directory if it is empty.
     fn remove_dir(&mut self, path: &AbsPath) -> Result<(), HostError>;
+    /// Runs a program, and answers how it ended and what it said.
+    fn try_run(&mut self, command: &Command) -> Result<Output, HostError>;
     /// Runs a program that must succeed.
-    fn run(&mut self, command: &Command) -> Result<(), HostError>;
+    fn run(&mut self, command: &Command) -> Result<(), HostError> {
+        let output = self.try_run(command)?;
+        command.expect_success(output)?;
+        Ok(())
+    }
+    /// Ends the states of pf that rules of agents made: flows that older rules let out.
+    fn clear_states(&mut self) -> Result<(), HostError> {
+        Err(HostError::Elsewhere("pf"))
+    }
     /// Changes a rule of OUTPUT.
     fn jump(&mut self, family: Family, change: &Jump) -> Result<(), HostError>;
     /// Makes a home from a skeleton, closed until it is whole, then given to its owner.
@@ -305,6 +340,14 @@ pub trait Act: Observe {
     /// Takes the agent's access back, as their owner; files of the agent are handed over first.
     fn close_to_agent(&mut self, shared: &Shared, human: &Owner, record: &AbsPath)
     -> Result<Seen, HostError>;
+    /// [`Act::open_to_agent`] by ACL entries of macOS.
+    fn open_aces(&mut self, _: &share::Aces, _record: &AbsPath) -> Result<Seen, HostError> {
+        Err(HostError::Elsewhere("sharing by ACL entries of macOS"))
+    }
+    /// [`Act::close_to_agent`] by ACL entries of macOS.
+    fn close_aces(&mut self, _: &share::Aces, _record: &AbsPath) -> Result<Seen, HostError> {
+        Err(HostError::Elsewhere("sharing by ACL entries of macOS"))
+    }
 }
 
 /// Where the program, its policy and its state live.
@@ -312,18 +355,36 @@ pub mod places {
     use super::{AbsPath, AccountName, sudoers};
 
     /// The root-owned copy that sudoers and the service name.
+    #[cfg(not(target_os = "macos"))]
     pub const PROGRAM: &str = "/usr/local/bin/agentuser";
+    /// The root-owned copy that sudoers and the service name.
+    #[cfg(target_os = "macos")]
+    pub const PROGRAM: &str = mac::PROGRAM;
     /// The policy.
     pub const POLICY: &str = "/etc/agentuser/policy.yaml";
     /// Receipts and records.
+    #[cfg(not(target_os = "macos"))]
     pub const STATE: &str = "/var/lib/agentuser";
+    /// Receipts and records.
+    #[cfg(target_os = "macos")]
+    pub const STATE: &str = "/var/db/agentuser";
+    /// Where homes are.
+    #[cfg(not(target_os = "macos"))]
+    pub const HOMES: &str = "/home";
+    /// Where homes are.
+    #[cfg(target_os = "macos")]
+    pub const HOMES: &str = mac::HOMES;
     /// Audit logs.
     pub const LOGS: &str = "/var/log/agentuser";
     /// Sockets at which a service resolves names for anybody: systemd-resolved's varlink, nscd, Avahi.
     pub const NAME_SERVICES: [&str; 3] =
         ["/run/systemd/resolve/io.systemd.Resolve", "/run/nscd/socket", "/run/avahi-daemon/socket"];
     /// What is gone at the next boot.
+    #[cfg(not(target_os = "macos"))]
     pub const RUNTIME: &str = "/run/agentuser";
+    /// What is gone at the next boot.
+    #[cfg(target_os = "macos")]
+    pub const RUNTIME: &str = "/var/run/agentuser";
 
     /// The state of one agent.
     pub fn state(agent: &AccountName) -> AbsPath {
@@ -407,6 +468,20 @@ pub mod places {
     /// Says for which boot and network namespace an agent's rules were put in force.
     pub fn stamp(agent: &AccountName) -> AbsPath {
         fixed(RUNTIME).join(&format!("{agent}.loaded"))
+    }
+
+    /// Places of macOS, for plans that are made anywhere.
+    pub mod mac {
+        /// Where homes are.
+        pub const HOMES: &str = "/Users";
+        /// Programs that root runs for somebody.
+        pub const TOOLS: &str = "/Library/PrivilegedHelperTools";
+        /// The directory of the program. `/usr/local` is often Homebrew's, which is the human's.
+        pub const DIRECTORY: &str = "/Library/PrivilegedHelperTools/org.agentuser";
+        /// The program.
+        pub const PROGRAM: &str = "/Library/PrivilegedHelperTools/org.agentuser/agentuser";
+        /// A directory of `path_helper(8)`, which login shells ask for `PATH`.
+        pub const PATHS: &str = "/etc/paths.d/agentuser";
     }
 
     /// One of the fixed paths as a path.

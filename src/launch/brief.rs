@@ -3,7 +3,7 @@
 //!
 //! A brief is root's, and counts only as long as the policy file is, byte for byte, the one that it was made from.
 
-use super::{canary::Flight, confine::Orders, keeper, limits::Limits};
+use super::{canary::Flight, confine::Orders, environment::Rules, keeper, limits::Limits};
 use crate::{
     formats::digest::fnv1a,
     host::{places, trust},
@@ -76,6 +76,20 @@ impl Brief {
             limits: Limits::from(&agent.limits),
             private: view.private,
         })
+    }
+}
+
+impl Brief {
+    /// What the environment of a session is made of.
+    pub fn environment(&self) -> Rules<'_> {
+        Rules {
+            name: &self.name,
+            shell: &self.shell,
+            path: &self.path,
+            pass: &self.pass,
+            set: &self.set,
+            has_projects: !self.projects.is_empty(),
+        }
     }
 }
 

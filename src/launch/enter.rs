@@ -297,7 +297,12 @@ pub(super) fn become_command(request: Request, brief: &Brief) -> Result<Ended, E
         command
     };
     let program = command.get_program().to_owned();
-    command.env_clear().envs(environment::build(brief, home.as_str(), secrets, request.variables));
+    command.env_clear().envs(environment::build(
+        &brief.environment(),
+        home.as_str(),
+        secrets,
+        request.variables,
+    ));
     if !request.alone {
         keeper::start_agents(brief, home.as_path());
     }

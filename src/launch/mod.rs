@@ -3,13 +3,21 @@
 //! view sudo starts `view::session` as root instead, which makes the view, becomes the agent for good, and goes on as
 //! `enter` does.
 
+#[cfg(target_os = "linux")]
 pub mod brief;
+#[cfg(target_os = "linux")]
 pub mod canary;
+#[cfg(target_os = "linux")]
 pub mod confine;
+#[cfg(target_os = "linux")]
 pub mod enter;
 pub mod environment;
+#[cfg(target_os = "linux")]
 pub mod keeper;
+#[cfg(target_os = "linux")]
 mod limits;
+#[cfg(target_os = "linux")]
 pub mod relay;
 pub mod secrets;
+#[cfg(target_os = "linux")]
 pub mod view;

@@ -133,4 +133,13 @@ pub struct Facts {
     pub nonce: String,
     /// What presets and names stand for.
     pub catalog: Catalog,
+    /// What only macOS has; none on Linux.
+    pub mac: Option<Mac>,
+}
+
+/// What is true of a Mac, beside the rest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mac {
+    /// Projects on a volume that pays no heed to owners, or has no ACLs: why, and what to type.
+    pub unfit_volumes: BTreeMap<AbsPath, String>,
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     formats::iptables::mark,
+    host::places,
     model::{
         AbsPath, AccountName, Gid, Uid,
         desired::{Access, Desired, Firewall, Inbound, Log, Owner, SharedDir},
@@ -19,6 +20,9 @@ const METADATA: [&str; 4] =
 
 /// Ports for DNS gates: only root may listen there, so that no agent takes the place of its gate.
 const GATES: RangeInclusive<u16> = 600..=1023;
+
+/// Ids of agents on macOS.
+const MAC_IDS: crate::model::IdRange = crate::model::IdRange { first: 600, last: 999 };
 
 /// Directories for temporary files, of which the private view has its own.
 const PRIVATE_PLACES: [&str; 2] = ["/tmp", "/var/tmp"];
@@ -61,6 +65,20 @@ pub enum DesireError {
     /// The gate's redirection is in the table of nftables.
     #[error("`dns: gate` needs nft(8): install nftables, or write `dns: system`")]
     GateNeedsNft,
+    /// Names are resolved by a service of the system that pf does not see.
+    #[error(
+        "`dns: gate` can't be given on macOS: names are resolved by mDNSResponder, which no rule of pf ties to the agent; \
+         write `dns: system`"
+    )]
+    NoGate,
+    /// What is made of Linux's own means.
+    #[error("agent `{agent}`: `{asked}` can't be given on macOS")]
+    NotOnMac {
+        /// The agent.
+        agent: AccountName,
+        /// What was asked for.
+        asked: String,
+    },
     /// Every port for a DNS gate is taken.
     #[error("no port from {} to {} is free for a DNS gate", GATES.start(), GATES.end())]
     NoFreePort,
@@ -108,9 +126,9 @@ pub fn own_part(name: &AccountName, agent: &policy::Agent) -> String {
     policy::render(&policy::Policy::new([(name.clone(), agent.clone())].into()))
 }
 
-/// The home of an agent.
+/// The home of an agent on this system.
 pub fn home(name: &AccountName) -> AbsPath {
-    AbsPath::fixed("/home").join(name.as_str())
+    AbsPath::fixed(places::HOMES).join(name.as_str())
 }
 
 /// The desired state of one agent.
@@ -131,6 +149,9 @@ pub fn desire(policy: &policy::Policy, name: &AccountName, facts: &Facts) -> Res
     let mut traverse = Vec::new();
     for project in &agent.projects {
         refuse_shared_twice(policy, name, &project.path)?;
+        if let Some(why) = facts.mac.as_ref().and_then(|mac| mac.unfit_volumes.get(&project.path)) {
+            return Err(DesireError::Project { path: project.path.clone(), why: why.clone() });
+        }
         let mut way = Vec::new();
         parents(&project.path, &human, facts, &mut way)?;
         // Root shows what it maps; nobody has to find the way there.
@@ -151,6 +172,9 @@ pub fn desire(policy: &policy::Policy, name: &AccountName, facts: &Facts) -> Res
         [name.to_string(), uid.to_string()].into_iter().filter_map(|owner| facts.sub_uids.get(&owner));
     let sub_uids = ranges.flatten().copied().collect();
     let firewall = firewall_of(uid, sub_uids, &agent.network, &open, facts);
+    if facts.mac.is_some() {
+        refuse_confinement(name, &agent.confine)?;
+    }
     let gate = gate(policy, name, facts)?;
     refuse_limits(name, &agent.limits, &view, facts)?;
     let generation = generation(&firewall, facts.agents.get(name));
@@ -158,9 +182,10 @@ pub fn desire(policy: &policy::Policy, name: &AccountName, facts: &Facts) -> Res
         uid,
         gid,
         marker,
-        home: home(name),
+        home: AbsPath::fixed(if facts.mac.is_some() { places::mac::HOMES } else { places::HOMES })
+            .join(name.as_str()),
         policy: own_part(name, agent),
-        shell: agent.shell.clone(),
+        shell: shell(agent, facts),
         groups: agent.groups.clone(),
         human,
         projects,
@@ -169,6 +194,23 @@ pub fn desire(policy: &policy::Policy, name: &AccountName, facts: &Facts) -> Res
         firewall: Firewall { gate, generation, ..firewall },
         name: name.clone(),
     })
+}
+
+/// The shell that the policy names. Where it names none, a Mac gives what it gives to everybody: its bash is of 2007.
+fn shell(agent: &policy::Agent, facts: &Facts) -> AbsPath {
+    let is_default = agent.shell == policy::Agent::new(agent.human.clone()).shell;
+    if facts.mac.is_some() && is_default { AbsPath::fixed("/bin/zsh") } else { agent.shell.clone() }
+}
+
+/// Confinement is made of Linux's own means: what of it is asked for by name is refused.
+fn refuse_confinement(name: &AccountName, confine: &policy::Confine) -> Result<(), DesireError> {
+    let lists = [("read", &confine.read), ("write", &confine.write)];
+    let lists = lists.into_iter().filter(|(_, list)| !list.is_empty()).map(|(key, _)| key);
+    let lines = policy::Line::ALL.into_iter().filter(|line| confine.demands(*line)).map(policy::Line::key);
+    match lines.chain(lists).next() {
+        Some(key) => Err(DesireError::NotOnMac { agent: name.clone(), asked: format!("confine.{key}") }),
+        None => Ok(()),
+    }
 }
 
 /// Limits that root has to put in force need a control group, and root's half of a launch to join it.
@@ -271,6 +313,10 @@ fn ids(
     if let Some(known) = facts.agents.get(name) {
         return Ok((known.uid, known.gid, known.marker.clone()));
     }
+    if facts.mac.is_some() {
+        let id = mac_id(name, policy, facts).ok_or_else(|| DesireError::NoFreeId(MAC_IDS.to_string()))?;
+        return Ok((Uid(id), Gid(id), marker(name, human, &facts.nonce)));
+    }
     let range = facts.system_ids.unwrap_or(crate::model::IdRange { first: 101, last: 999 });
     let mut taken: BTreeSet<u32> = facts.uids.union(&facts.gids).copied().collect();
     taken.extend(facts.agents.values().flat_map(|agent| [agent.uid.0, agent.gid.0]));
@@ -292,6 +338,16 @@ fn ids(
     Ok((Uid(id), Gid(id), marker(name, human, &facts.nonce)))
 }
 
+/// On macOS the lowest id from 600 that is free as both: people begin at 501, and what is below 500 is Apple's. Agents of one
+/// policy that are new together are served in the order of their names.
+fn mac_id(name: &AccountName, policy: &policy::Policy, facts: &Facts) -> Option<u32> {
+    let known = facts.agents.values().flat_map(|agent| [agent.uid.0, agent.gid.0]);
+    let taken: BTreeSet<u32> = facts.uids.union(&facts.gids).copied().chain(known).collect();
+    let earlier = policy.agents.keys().take_while(|other| *other != name);
+    let earlier = earlier.filter(|other| !facts.agents.contains_key(*other)).count();
+    (MAC_IDS.first..=MAC_IDS.last).filter(|id| !taken.contains(id)).nth(earlier)
+}
+
 /// The port of an agent's DNS gate, where it has one: that which it had, or the highest below 1024 that nobody else has.
 /// Agents of one policy that are new together are served in the order of their names.
 fn gate(policy: &policy::Policy, name: &AccountName, facts: &Facts) -> Result<Option<u16>, DesireError> {
@@ -299,6 +355,9 @@ fn gate(policy: &policy::Policy, name: &AccountName, facts: &Facts) -> Result<Op
     let of_others = facts.agents.keys().filter(|other| *other != name).filter_map(had);
     let mut taken: BTreeSet<u16> = of_others.collect();
     let gated = policy.agents.iter().filter(|(_, agent)| agent.network.dns == policy::Dns::Gate);
+    if facts.mac.is_some() && policy.agents[name].network.dns == policy::Dns::Gate {
+        return Err(DesireError::NoGate);
+    }
     if !facts.nft && policy.agents[name].network.dns == policy::Dns::Gate {
         return Err(DesireError::GateNeedsNft);
     }

@@ -1,9 +1,12 @@
 //! The steps on Linux.
 
-use super::DesireError;
+use super::{
+    DesireError,
+    parts::{gitconfig, in_force, settled, sudo},
+};
 use crate::{
     engine::{Plan, Scope},
-    formats::{dbus, gitconfig, sudoers, systemd},
+    formats::{dbus, systemd},
     gate::answers,
     host::{Validator, places},
     model::{
@@ -22,7 +25,7 @@ use crate::{
 use std::collections::BTreeSet;
 
 /// What all agents share: the program, the policy, the unit that loads the rules at boot.
-pub fn machine(policy: &str, facts: &Facts) -> Plan {
+pub(super) fn machine(policy: &str, facts: &Facts) -> Plan {
     let file = |path, title: &str, content, mode| File {
         path: places::fixed(path),
         content,
@@ -65,7 +68,7 @@ pub fn machine(policy: &str, facts: &Facts) -> Plan {
 }
 
 /// One agent.
-pub fn agent(desired: &Desired, facts: &Facts) -> Result<Plan, DesireError> {
+pub(super) fn agent(desired: &Desired, facts: &Facts) -> Result<Plan, DesireError> {
     let mut steps = account(desired, facts)?;
     steps.extend(network(desired, facts));
     steps.extend(super::cache::agent(&desired.name, &facts.catalog));
@@ -73,7 +76,7 @@ pub fn agent(desired: &Desired, facts: &Facts) -> Result<Plan, DesireError> {
     steps.extend(gitconfig(desired));
     steps.extend(view(desired));
     steps.push(in_force(desired).into());
-    steps.push(sudo(desired).into());
+    steps.push(sudo(desired, places::PROGRAM).into());
     Ok(Plan { scope: Scope::Agent(desired.name.clone()), steps })
 }
 
@@ -91,7 +94,7 @@ fn account(desired: &Desired, facts: &Facts) -> Result<Vec<AnyStep>, DesireError
             marker: desired.marker.clone(),
         }
         .into(),
-        Home { path: home.clone(), account: name.clone(), uid: *uid, gid: *gid }.into(),
+        Home { path: home.clone(), account: name.clone(), uid: *uid, gid: *gid, bare: false }.into(),
     ];
     for (denials, service) in [(&facts.cron, "cron"), (&facts.at, "at")] {
         match denials.get(name).cloned().unwrap_or_default() {
@@ -215,14 +218,6 @@ fn not_mapped(view: &View) -> String {
     lines.collect::<Vec<_>>().concat()
 }
 
-/// What git must know of an agent's projects, which belong to somebody else: that these, and no others, are meant.
-fn gitconfig(desired: &Desired) -> Option<AnyStep> {
-    let projects: Vec<_> = desired.projects.iter().map(|project| project.path.clone()).collect();
-    let title = "git takes the projects for the agent's to work in".into();
-    let file = settled(places::gitconfig(&desired.name), gitconfig::render(&projects), title);
-    (!projects.is_empty()).then(|| file.into())
-}
-
 /// How the agent sees the machine, and its own place for temporary files.
 fn view(desired: &Desired) -> Vec<AnyStep> {
     let private = desired.view.private.as_ref();
@@ -236,43 +231,4 @@ fn view(desired: &Desired) -> Vec<AnyStep> {
     };
     let settled = settled(places::view(&desired.name), desired.view.keep(), title);
     tmp.into_iter().chain([settled.into()]).collect()
-}
-
-/// A file of the state that a launch reads: what was settled at setup.
-fn settled(path: AbsPath, text: String, title: String) -> File {
-    File {
-        path,
-        content: Content::Text(text),
-        mode: 0o644,
-        validator: Validator::Nobody,
-        after: After::Nothing,
-        replaces: false,
-        layer: Layer::Launch,
-        title,
-    }
-}
-
-/// The policy as it is put in force, after all that it asks for: `enter` refuses once the policy says something else.
-fn in_force(desired: &Desired) -> File {
-    let title = "a copy of the policy as it is in force".into();
-    settled(places::in_force(&desired.name), desired.policy.clone(), title)
-}
-
-fn sudo(desired: &Desired) -> File {
-    let path = places::sudoers(&desired.name);
-    File {
-        title: format!("sudo: {} becomes {} without a password ({path})", desired.human.name, desired.name),
-        path,
-        content: Content::Text(sudoers::render(
-            &desired.human.name,
-            &desired.name,
-            places::PROGRAM,
-            desired.view.private.is_some(),
-        )),
-        mode: 0o440,
-        validator: Validator::Visudo,
-        after: After::EndSessions(desired.uid),
-        replaces: false,
-        layer: Layer::Launch,
-    }
 }

@@ -1,13 +1,15 @@
 //! Sharing: what is shared with whom, and what a pass over the files found.
 //!
 //! These are values, for plans, receipts and reports on every platform. The work itself is in the module of its kind of
-//! ACL: POSIX ACLs of Linux in `posix`.
+//! ACL: POSIX ACLs of Linux in `posix`, those of macOS in `aces`.
 
+pub mod aces;
 #[cfg(target_os = "linux")]
 mod posix;
 mod report;
 
 pub use crate::model::desired::Access;
+pub use aces::{AceJob, AcePrior, Aces, PassJob};
 #[cfg(target_os = "linux")]
 pub use posix::*;
 pub use report::{Finding, Passage, PassageEnd, Report, Why};

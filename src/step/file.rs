@@ -1,6 +1,6 @@
 //! A whole file of the system: drop-in, unit, policy, program.
 
-use super::{Check, Description, Layer, Step, Undo};
+use super::{Check, Description, Layer, Step, Undo, mac::unload};
 use crate::{
     formats::systemd,
     host::{Act, Command, FileState, HostError, Observe, Program, Query, Validator},
@@ -28,6 +28,8 @@ pub enum After {
     ReloadUnits,
     /// sshd reads its configuration again.
     ReloadSshd,
+    /// launchd(8) lets go of the job that the file describes, to load it anew.
+    UnloadJob,
     /// The guard starts again, where it runs: it goes on with the program that it was started from.
     RestartGuard,
     /// It is the way in. Once it has gone, nobody can start a session any more; once it is another one, those that came in
@@ -68,6 +70,7 @@ impl File {
         match self.after {
             After::ReloadUnits => machine.run(&Command::new(Program::Systemctl, ["daemon-reload"])),
             After::ReloadSshd => reload_sshd(machine),
+            After::UnloadJob => unload(machine),
             After::RestartGuard if !gone => restart_guard(machine),
             After::EndSessions(uid) => machine.end_processes(uid, &[]).map(drop),
             After::Nothing | After::RestartGuard => Ok(()),
@@ -115,6 +118,7 @@ impl Step for File {
             After::RestartGuard => {
                 change.push(format!("systemctl restart {}, where it runs", systemd::GUARD_NAME));
             }
+            After::UnloadJob => change.push("launchctl bootout, where it is loaded".into()),
             After::EndSessions(uid) => {
                 change.push(format!("kill the processes of uid {uid}, if there are any"));
             }

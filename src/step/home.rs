@@ -18,6 +18,9 @@ pub struct Home {
     pub uid: Uid,
     /// Group id.
     pub gid: Gid,
+    /// Whether it is made without the machine's skeleton.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bare: bool,
 }
 
 impl Step for Home {
@@ -31,8 +34,11 @@ impl Step for Home {
             title: format!("home {} (mode 0700)", self.path),
             why: "a place for the agent's own settings, caches and tools, closed to other accounts",
             change: vec![format!(
-                "mkdir {0}; copy /etc/skel; chown -R {1}:{2} {0}",
-                self.path, self.uid, self.gid
+                "mkdir {0}; {3}chown -R {1}:{2} {0}",
+                self.path,
+                self.uid,
+                self.gid,
+                if self.bare { "" } else { "copy /etc/skel; " }
             )],
         }
     }

@@ -12,6 +12,7 @@ mod group;
 mod home;
 mod line;
 mod list;
+mod mac;
 mod netfilter;
 mod nft_table;
 mod private_tmp;
@@ -28,6 +29,7 @@ pub use group::Group;
 pub use home::Home;
 pub use line::Line;
 pub use list::List;
+pub use mac::{Daemon, DsAccount, DsGroup, PassAces, PfAnchor, PfEnabled, ShareAces};
 pub use netfilter::Netfilter;
 pub use nft_table::NftTable;
 pub use private_tmp::PrivateTmp;
@@ -137,6 +139,10 @@ pub trait Step {
     fn check(&self, machine: &dyn Observe) -> Result<Check, HostError>;
     /// Remembers what is there now.
     fn capture(&self, machine: &dyn Observe) -> Result<Undo, HostError>;
+    /// Asks whether the system would let this be done or undone, before anything is changed.
+    fn preflight(&self, _: &mut dyn Act) -> Result<(), HostError> {
+        Ok(())
+    }
     /// Makes it so; what a person should know of it is in the answer.
     fn apply(&self, machine: &mut dyn Act) -> Result<Vec<String>, HostError>;
     /// Takes it back; what somebody else changed since is left, and named in the answer.
@@ -188,7 +194,10 @@ macro_rules! any_step {
 
 any_step!(
     Account,
+    Daemon,
     Directory,
+    DsAccount,
+    DsGroup,
     File,
     FilterTable,
     Group,
@@ -197,8 +206,12 @@ any_step!(
     List,
     Netfilter,
     NftTable,
+    PassAces,
+    PfAnchor,
+    PfEnabled,
     PrivateTmp,
     Service,
+    ShareAces,
     ShareAcl,
     ShareMount,
     Sockets,

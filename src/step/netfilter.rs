@@ -321,7 +321,7 @@ impl Step for Netfilter {
 }
 
 /// What a firewall lets out, in a few words.
-fn summary(firewall: &Firewall) -> String {
+pub(super) fn summary(firewall: &Firewall) -> String {
     let nets: usize = firewall.allow.iter().map(|to| to.nets.len()).sum();
     let out = if firewall.outbound_allowed {
         "everything but denied addresses allowed".to_owned()

@@ -78,7 +78,7 @@ impl ShareAcl {
 }
 
 /// What lacks, in words.
-fn differences(report: &Report) -> Vec<String> {
+pub(super) fn differences(report: &Report) -> Vec<String> {
     let mut lines: Vec<_> = report
         .lacking
         .first

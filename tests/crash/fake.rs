@@ -301,6 +301,7 @@ impl Observe for Fake {
             Query::UnitEnabled(_) => output(1, "disabled\n"),
             Query::UnitActive(unit) if self.disk.units.contains(unit) => output(0, "active\n"),
             Query::UnitActive(_) => output(3, "inactive\n"),
+            Query::Mac(query) => panic!("{query:?}"),
         })
     }
 
@@ -359,11 +360,12 @@ impl Act for Fake {
         })
     }
 
-    fn run(&mut self, command: &Command) -> Result<(), HostError> {
+    fn try_run(&mut self, command: &Command) -> Result<Output, HostError> {
         self.change(|disk| {
             disk.run(command);
             Ok(())
-        })
+        })?;
+        Ok(output(0, ""))
     }
 
     fn jump(&mut self, family: Family, change: &Jump) -> Result<(), HostError> {

@@ -1,0 +1,112 @@
+//! The steps on macOS.
+
+use super::parts::{gitconfig, in_force, settled, sudo};
+use crate::{
+    engine::{Plan, Scope},
+    formats::launchd,
+    host::{Validator, places},
+    model::{
+        AbsPath,
+        desired::{Desired, Owner},
+        facts::Facts,
+    },
+    share::{AceJob, PassJob, aces::Party},
+    step::{
+        Account, After, AnyStep, Content, Daemon, Directory, DsAccount, DsGroup, File, Home, Layer, PassAces,
+        PfAnchor, PfEnabled, ShareAces,
+    },
+};
+
+/// What all agents share: the program, the policy, pf itself, and the job that puts rules in force.
+pub(super) fn machine(policy: &str, facts: &Facts) -> Plan {
+    let file = |path, title: &str, content, mode| File {
+        path: places::fixed(path),
+        content,
+        mode,
+        validator: Validator::Nobody,
+        after: After::Nothing,
+        replaces: false,
+        layer: Layer::Program,
+        title: title.into(),
+    };
+    let program = places::mac::PROGRAM;
+    let paths = Content::Text(format!("{}\n", places::mac::DIRECTORY));
+    let policy = Content::Text(policy.to_owned());
+    let job = Content::Text(launchd::render(program));
+    let mut steps: Vec<AnyStep> = vec![
+        Directory { path: places::fixed("/etc/agentuser"), mode: 0o755 }.into(),
+        File { replaces: true, ..file(places::POLICY, "policy /etc/agentuser/policy.yaml", policy, 0o644) }
+            .into(),
+        Directory { path: places::fixed(places::mac::TOOLS), mode: 0o755 }.into(),
+        Directory { path: places::fixed(places::mac::DIRECTORY), mode: 0o755 }.into(),
+        file(program, &format!("program {program}"), Content::Program, 0o755).into(),
+        file(places::mac::PATHS, "the program is in the PATH of login shells", paths, 0o644).into(),
+    ];
+    steps.extend(super::cache::machine(&facts.catalog));
+    steps.push(PfEnabled { token: places::machine_state().join("pf-token") }.into());
+    let title = format!("job {}", launchd::LABEL);
+    let after = After::UnloadJob;
+    steps.push(File { layer: Layer::Network, after, ..file(launchd::PATH, &title, job, 0o644) }.into());
+    steps.push(Daemon { path: places::fixed(launchd::PATH), program: places::fixed(program) }.into());
+    Plan { scope: Scope::Machine, steps }
+}
+
+/// One agent.
+pub(super) fn agent(desired: &Desired, facts: &Facts) -> Plan {
+    let mut steps = account(desired);
+    let record = places::state(&desired.name).join("pf.json");
+    steps.push(PfAnchor { firewall: desired.firewall.clone(), record }.into());
+    steps.extend(super::cache::agent(&desired.name, &facts.catalog));
+    steps.extend(sharing(desired));
+    steps.extend(gitconfig(desired));
+    steps.push(view(desired).into());
+    steps.push(in_force(desired).into());
+    steps.push(sudo(desired, places::mac::PROGRAM).into());
+    Plan { scope: Scope::Agent(desired.name.clone()), steps }
+}
+
+/// The home comes first, so that it goes last: its removal is the one that macOS may refuse in part.
+fn account(desired: &Desired) -> Vec<AnyStep> {
+    let Desired { name, uid, gid, home, .. } = desired;
+    let account = Account {
+        name: name.clone(),
+        uid: *uid,
+        gid: *gid,
+        home: home.clone(),
+        shell: desired.shell.clone(),
+        groups: desired.groups.clone(),
+        marker: desired.marker.clone(),
+    };
+    vec![
+        // The skeleton of macOS has directories that not even root may remove.
+        Home { path: home.clone(), account: name.clone(), uid: *uid, gid: *gid, bare: true }.into(),
+        DsGroup { name: name.clone(), gid: *gid }.into(),
+        DsAccount { account, guid: places::state(name).join("guid") }.into(),
+    ]
+}
+
+fn sharing(desired: &Desired) -> Vec<AnyStep> {
+    let agent = Party { name: desired.name.to_string(), uid: desired.uid };
+    let human = |owner: &Owner| Party { name: owner.name.clone(), uid: owner.uid };
+    let pass = |dir: &AbsPath| {
+        let job = PassJob { dir: dir.clone(), agent: desired.name.clone(), owner: human(&desired.human) };
+        // A parent may be on the way of several agents; each has an entry and a record of its own.
+        PassAces { job, records: places::state(&desired.name) }.into()
+    };
+    let tree = |project: &crate::model::desired::SharedDir| {
+        let job = AceJob {
+            root: project.path.clone(),
+            agent: agent.clone(),
+            human: human(&desired.human),
+            access: project.access,
+        };
+        ShareAces { job, records: places::state(&desired.name) }.into()
+    };
+    desired.traverse.iter().map(pass).chain(desired.projects.iter().map(tree)).collect()
+}
+
+/// There is one view on macOS, and it is said what that leaves open.
+fn view(desired: &Desired) -> File {
+    let title = "plain view, and git: audit only: macOS has no private mounts".into();
+    settled(places::view(&desired.name), desired.view.keep(), title)
+}

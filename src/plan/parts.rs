@@ -1,0 +1,56 @@
+//! Steps that are the same on every system: files that a launch reads, and the way in.
+
+use crate::{
+    formats::{gitconfig, sudoers},
+    host::{Validator, places},
+    model::{AbsPath, desired::Desired},
+    step::{After, AnyStep, Content, File, Layer},
+};
+
+/// What git must know of an agent's projects, which belong to somebody else: that these, and no others, are meant.
+pub(super) fn gitconfig(desired: &Desired) -> Option<AnyStep> {
+    let projects: Vec<_> = desired.projects.iter().map(|project| project.path.clone()).collect();
+    let title = "git takes the projects for the agent's to work in".into();
+    let file = settled(places::gitconfig(&desired.name), gitconfig::render(&projects), title);
+    (!projects.is_empty()).then(|| file.into())
+}
+
+/// A file of the state that a launch reads: what was settled at setup.
+pub(super) fn settled(path: AbsPath, text: String, title: String) -> File {
+    File {
+        path,
+        content: Content::Text(text),
+        mode: 0o644,
+        validator: Validator::Nobody,
+        after: After::Nothing,
+        replaces: false,
+        layer: Layer::Launch,
+        title,
+    }
+}
+
+/// The policy as it is put in force, after all that it asks for: `enter` refuses once the policy says something else.
+pub(super) fn in_force(desired: &Desired) -> File {
+    let title = "a copy of the policy as it is in force".into();
+    settled(places::in_force(&desired.name), desired.policy.clone(), title)
+}
+
+/// The drop-in of sudoers(5).
+pub(super) fn sudo(desired: &Desired, program: &str) -> File {
+    let path = places::sudoers(&desired.name);
+    File {
+        title: format!("sudo: {} becomes {} without a password ({path})", desired.human.name, desired.name),
+        path,
+        content: Content::Text(sudoers::render(
+            &desired.human.name,
+            &desired.name,
+            program,
+            desired.view.private.is_some(),
+        )),
+        mode: 0o440,
+        validator: Validator::Visudo,
+        after: After::EndSessions(desired.uid),
+        replaces: false,
+        layer: Layer::Launch,
+    }
+}
