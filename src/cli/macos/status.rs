@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     engine::StepReport,
-    host::{System, mac_OPEN},
+    host::{System, mac_open::OPEN},
     model::AccountName,
     step::{Check, Layer},
 };
