@@ -54,15 +54,8 @@ pub fn setup(plan: &Plan, machine: &mut dyn Act, progress: &mut dyn Progress) ->
     for (step, _) in plan.steps.iter().zip(&checks).filter(|(_, found)| **found != Check::Satisfied) {
         step.preflight(machine).map_err(|source| failed(step, source))?;
     }
-    let loaded = receipt.clone();
     let changed = revert_left_overs(plan, &mut receipt, machine, progress)?;
-    let taken = take_all(plan, checks, changed > 0, &mut receipt, machine, progress);
-    // A step's success is written together with the beginning of the next one; here with the end of all.
-    let is_written = matches!(taken, Ok(0)) && receipt == loaded;
-    let stored = if is_written { Ok(()) } else { receipt.store(&plan.scope, machine) };
-    let taken = taken?;
-    stored.map_err(SetupError::Receipt)?;
-    Ok(changed + taken)
+    take_and_write(plan, checks, changed, receipt, machine, progress)
 }
 
 /// Takes each step where the system differs. What was found at first holds until something is changed that others look
@@ -89,13 +82,28 @@ fn take_all(
 /// Puts some steps of a receipt in force with another content, and answers how many changed something. All else that the
 /// receipt has stays as it is.
 pub fn renew(plan: &Plan, machine: &mut dyn Act, progress: &mut dyn Progress) -> Result<usize, SetupError> {
-    let mut receipt = Receipt::load(&plan.scope, machine.observe()).map_err(SetupError::Receipt)?;
+    let receipt = Receipt::load(&plan.scope, machine.observe()).map_err(SetupError::Receipt)?;
     let checks = refuse_what_is_foreign(plan, &receipt, machine)?;
-    let mut changed = 0;
-    for (step, found) in plan.steps.iter().zip(&checks) {
-        changed += usize::from(take(step, found, plan, &mut receipt, machine, progress)?);
-    }
-    Ok(changed)
+    take_and_write(plan, checks, 0, receipt, machine, progress)
+}
+
+/// Takes each step where the system differs, after `reverted` were taken back. A step's success is written together with the
+/// beginning of the next one, and here with the end of all.
+fn take_and_write(
+    plan: &Plan,
+    checks: Vec<Check>,
+    reverted: usize,
+    mut receipt: Receipt,
+    machine: &mut dyn Act,
+    progress: &mut dyn Progress,
+) -> Result<usize, SetupError> {
+    let before = receipt.clone();
+    let taken = take_all(plan, checks, reverted > 0, &mut receipt, machine, progress);
+    let is_written = matches!(taken, Ok(0)) && receipt == before;
+    let stored = if is_written { Ok(()) } else { receipt.store(&plan.scope, machine) };
+    let taken = taken?;
+    stored.map_err(SetupError::Receipt)?;
+    Ok(reverted + taken)
 }
 
 fn refuse_what_is_foreign(
