@@ -9,8 +9,8 @@
 //!
 //! What holds, whatever is asked and answered:
 //!
-//! 1. An address is in the sets of both belts before its answer is sent, also from the cache: somebody else may have emptied
-//!    them. Only what was put there a moment ago is not put there again before the answer.
+//! 1. An address is in the sets of both belts before its answer is sent, each time, also from the cache: somebody else may
+//!    have emptied them.
 //! 2. It stays there for [`lifetime`] seconds, longer than any program keeps it; the TTL that is handed out is below.
 //! 3. Names are allowed exactly as listed, and below an explicit `*.`. What a name is an alias of is followed and opened by
 //!    the name that was asked for. A forbidden name never leaves the machine.

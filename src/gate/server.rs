@@ -57,15 +57,6 @@ struct Pending {
     asked: Vec<Asked>,
 }
 
-/// A way that the keeper is to open, and who waits for it.
-struct Opening {
-    name: String,
-    kind: Kind,
-    since: Instant,
-    asked: Vec<Asked>,
-    reply: Reply,
-}
-
 /// The parser at work.
 pub(super) struct Server {
     epoll: OwnedFd,
@@ -79,7 +70,7 @@ pub(super) struct Server {
     clients: Clients,
     exchanges: Vec<Option<Pending>>,
     by_subject: HashMap<(String, Kind), usize>,
-    waiting: HashMap<u32, Opening>,
+    waiting: HashMap<u32, (Vec<Asked>, Reply)>,
     number: u32,
     unsent: (Vec<u8>, usize),
     refusals: Refusals,
@@ -239,7 +230,7 @@ impl Server {
         let (name, kind) = exchange.subject();
         self.by_subject.remove(&(name.to_owned(), kind));
         self.cache.put(name, kind, &answer, now);
-        self.settle((name, kind), answer, false, asked);
+        self.settle(name, answer, asked);
     }
 
     fn send(&mut self, asker: Asker, bytes: &[u8]) {
@@ -278,15 +269,11 @@ impl Server {
             Err(errno) => return Err(errno.into()),
         };
         for (number, good) in link::read_done(&buffer[..length]) {
-            let Some(opening) = self.waiting.remove(&number) else { continue };
-            let Opening { name, kind, since, asked, reply } = opening;
+            let Some((asked, reply)) = self.waiting.remove(&number) else { continue };
             let failed =
                 Reply::failed(0, "agentuser: the way to its addresses could not be opened: agentuser status");
             for one in &asked {
                 self.reply(one, if good { &reply } else { &failed });
-            }
-            if good {
-                self.cache.opened(name, kind, since);
             }
         }
         Ok(length > 0)

@@ -2,7 +2,7 @@
 
 ask NAME KIND [RESOLVER [tcp] [plain]]         one question: code, addresses, ttl, the extended error, milliseconds
 connect ADDRESS PORT                           one call: errno or "open", milliseconds
-rounds UID COUNT PAUSE NAME... -- SET...       as root: for each round empty the sets, wait, ask as UID, connect at once
+rounds UID COUNT FLUSH NAME... -- SET...       as root: for each round empty the sets, ask as UID, connect at once
 loop ADDRESS PORT                              calls without end; prints the number of calls, of those that came through, and of refusals
 pipeline NAME...                               all questions on one TCP connection at once; names in the order of replies
 linger ADDRESS PORT                            a datagram, then nothing with the socket open
@@ -102,14 +102,14 @@ def call(address, port):
     return {"verdict": verdict, "ms": (time.perf_counter() - began) * 1000}
 
 
-def rounds(uid, count, pause, *rest):
+def rounds(uid, count, flush, *rest):
     names, sets = rest[:rest.index("--")], rest[rest.index("--") + 1:]
     good, times = 0, []
     for index in range(int(count)):
-        for name in sets:
-            subprocess.run(["ipset", "flush", name], check=True)
-            subprocess.run(["nft", "flush", "set", "inet", "agentuser_" + uid, name], check=True)
-        time.sleep(float(pause))
+        if flush == "flush":
+            for name in sets:
+                subprocess.run(["ipset", "flush", name], check=True)
+                subprocess.run(["nft", "flush", "set", "inet", "agentuser_" + uid, name], check=True)
         os.setegid(int(uid))
         os.seteuid(int(uid))
         name = names[index % len(names)].replace("#", str(index))

@@ -1,6 +1,6 @@
 //! What becomes of a question: it is refused, answered, or asked of the resolvers.
 
-use super::{Asked, Asker, MOST_EXCHANGES, MOST_WAITING, Opening, Pending, Server};
+use super::{Asked, Asker, MOST_EXCHANGES, MOST_WAITING, Pending, Server};
 use crate::gate::{
     LONGEST_TTL,
     link::Request,
@@ -37,8 +37,8 @@ impl Server {
             Kind::Nothing => return self.reply(&asked, &Reply::addresses(vec![], 0)),
             Kind::A | Kind::Aaaa => {}
         }
-        if let Some((answer, is_open)) = self.cache.get(&name, kind, now) {
-            return self.settle((&name, kind), answer, is_open, vec![asked]);
+        if let Some(answer) = self.cache.get(&name, kind, now) {
+            return self.settle(&name, answer, vec![asked]);
         }
         if let Some(&at) = self.by_subject.get(&(name.clone(), kind))
             && let Some(pending) = &mut self.exchanges[at]
@@ -68,14 +68,8 @@ impl Server {
         self.go_on(at, progress, now);
     }
 
-    /// Answers programs: at once where the way to the addresses `is_open` already, or when the keeper has opened it.
-    pub(super) fn settle(
-        &mut self,
-        (name, kind): (&str, Kind),
-        answer: Answer,
-        is_open: bool,
-        asked: Vec<Asked>,
-    ) {
+    /// Answers programs: at once, or when the keeper has opened the way to the addresses.
+    pub(super) fn settle(&mut self, name: &str, answer: Answer, asked: Vec<Asked>) {
         let reply_to_all = |server: &mut Self, reply: &Reply| {
             for one in &asked {
                 server.reply(one, reply);
@@ -99,7 +93,7 @@ impl Server {
             return;
         }
         let reply = Reply::addresses(handed, ttl);
-        if is_open || opened.is_empty() {
+        if opened.is_empty() {
             return reply_to_all(self, &reply);
         }
         if self.waiting.len() >= MOST_WAITING {
@@ -108,8 +102,7 @@ impl Server {
         self.number = self.number.wrapping_add(1);
         let number = self.number;
         self.tell(&Request::Open { number, ttl, name: name.to_owned(), addresses: opened });
-        let opening = Opening { name: name.to_owned(), kind, since: Instant::now(), asked, reply };
-        self.waiting.insert(number, opening);
+        self.waiting.insert(number, (asked, reply));
     }
 
     fn refuse(&mut self, asked: &Asked, why: Refusal) {
