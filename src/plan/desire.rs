@@ -173,7 +173,7 @@ pub fn desire(policy: &policy::Policy, name: &AccountName, facts: &Facts) -> Res
     let sub_uids = ranges.flatten().copied().collect();
     let firewall = firewall_of(uid, sub_uids, &agent.network, &open, facts);
     if facts.mac.is_some() {
-        refuse_confinement(name, &agent.confine)?;
+        refuse_what_linux_has(name, agent)?;
     }
     let gate = gate(policy, name, facts)?;
     refuse_limits(name, &agent.limits, &view, facts)?;
@@ -202,13 +202,22 @@ fn shell(agent: &policy::Agent, facts: &Facts) -> AbsPath {
     if facts.mac.is_some() && is_default { AbsPath::fixed("/bin/zsh") } else { agent.shell.clone() }
 }
 
-/// Confinement is made of Linux's own means: what of it is asked for by name is refused.
-fn refuse_confinement(name: &AccountName, confine: &policy::Confine) -> Result<(), DesireError> {
+/// What is made of Linux's own means, or not made on macOS yet, is refused where it is asked for by name: confinement, limits
+/// that `enter` would set, and domains, whose addresses nobody looks up here.
+fn refuse_what_linux_has(name: &AccountName, agent: &policy::Agent) -> Result<(), DesireError> {
+    let (confine, limits) = (&agent.confine, &agent.limits);
+    let set = [("limits.processes", limits.processes), ("limits.open-files", limits.open_files)];
+    let set = set.into_iter().filter(|(_, limit)| limit.is_some()).map(|(key, _)| key.to_owned());
+    let domain = |entry: &policy::Allow| match entry {
+        policy::Allow::Domain { name, .. } => Some(format!("domain: {name}")),
+        _ => None,
+    };
     let lists = [("read", &confine.read), ("write", &confine.write)];
     let lists = lists.into_iter().filter(|(_, list)| !list.is_empty()).map(|(key, _)| key);
     let lines = policy::Line::ALL.into_iter().filter(|line| confine.demands(*line)).map(policy::Line::key);
-    match lines.chain(lists).next() {
-        Some(key) => Err(DesireError::NotOnMac { agent: name.clone(), asked: format!("confine.{key}") }),
+    let confined = lines.chain(lists).map(|key| format!("confine.{key}"));
+    match confined.chain(set).chain(agent.network.allow.iter().filter_map(domain)).next() {
+        Some(asked) => Err(DesireError::NotOnMac { agent: name.clone(), asked }),
         None => Ok(()),
     }
 }

@@ -485,6 +485,9 @@ fn what_macos_can_not_give_is_refused_by_name() {
         ("    network: {dns: gate}\n", "`dns: gate`"),
         ("    view: private\n", "`view: private`"),
         ("    limits: {memory: 1G}\n", "`limits.memory`"),
+        ("    limits: {processes: 100}\n", "`limits.processes`"),
+        ("    limits: {open-files: 100}\n", "`limits.open-files`"),
+        ("    network: {dns: system, allow: [{domain: api.example.com}]}\n", "`domain: api.example.com`"),
         ("    projects: [{path: /Users/ann/src/shop, git: guard}]\n", "`git: guard`"),
         ("    confine: {landlock: true}\n", "`confine.landlock`"),
     ] {
