@@ -75,8 +75,13 @@ impl Lock {
 struct Netns(String);
 
 impl Netns {
+    /// The one of the test that holds the lock; those of tests that were killed go.
     fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
+        for left in fs::read_dir("/run/netns").into_iter().flatten().flatten() {
+            let left = left.file_name().to_string_lossy().into_owned();
+            drop(left.starts_with("t_pv_").then_some(Self(left)));
+        }
         let name = format!("t_pv_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         system(&["ip", "netns", "add", &name]);
         let netns = Self(name);
@@ -262,11 +267,26 @@ fn clear_what_is_ours() {
         let _ = fs::remove_dir_all(Path::new("/home").join(account));
         let _ = fs::remove_file(format!("/etc/sudoers.d/zz-agentuser-{account}"));
         let _ = fs::remove_file(format!("/etc/ssh/sshd_config.d/agentuser-{account}.conf"));
+        for list in LISTS {
+            take_off(list, account);
+        }
     }
     if marked {
         for dir in ["/etc/agentuser", "/var/lib/agentuser", "/run/agentuser"] {
             let _ = fs::remove_dir_all(dir);
         }
         let _ = fs::remove_file(PROGRAM);
+    }
+}
+
+/// Takes an account off a list that a killed test left it on; a list with nothing else on it was made for the account.
+fn take_off(list: &str, account: &str) {
+    let Ok(text) = fs::read_to_string(list) else { return };
+    let others = |line: &&str| line.trim_end().split(':').next() != Some(account);
+    let left: String = text.split_inclusive('\n').filter(others).collect();
+    if left.is_empty() && !text.is_empty() {
+        let _ = fs::remove_file(list);
+    } else if left != text {
+        let _ = fs::write(list, left);
     }
 }
