@@ -5,7 +5,7 @@ pub(super) mod draft;
 mod offer;
 pub(super) mod show;
 
-pub(super) use apply::apply;
+pub(super) use apply::{apply, put_in_force};
 
 use super::{Failure, Global, ask, invoker, net::propose, printer, situation::Situation};
 use crate::{
@@ -79,7 +79,7 @@ pub(crate) fn setup(global: &Global, arguments: &Arguments) -> Result<ExitCode, 
     let plan = show::Shown::of(&situation, &names, &System::new())?;
     plan.refuse_what_is_foreign()?;
     if plan.is_empty() {
-        apply::prove(&names)?;
+        apply::prove_again(&names)?;
         if !quiet {
             printer::data("Nothing to do: all of the policy is in force.");
         }
@@ -92,7 +92,7 @@ pub(crate) fn setup(global: &Global, arguments: &Arguments) -> Result<ExitCode, 
         printer::say("Nothing was changed.");
         return Ok(ExitCode::from(1));
     }
-    apply(&situation, &names, None, quiet)?;
+    apply(&situation, &names, quiet)?;
     drop(lock);
     if !quiet {
         show::next(&situation, &names);

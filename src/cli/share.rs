@@ -101,7 +101,7 @@ fn change(
     let (name, text, differs) = edited()?;
     let situation = Situation::of(text, places::POLICY, &System::new())?;
     situation.desired(&name)?;
-    setup::apply(&situation, std::slice::from_ref(&name), links, global.quiet)?;
+    setup::put_in_force(&situation, std::slice::from_ref(&name), links, global.quiet)?;
     if !global.quiet && !differs && links.is_none() {
         printer::data(&format!("The policy for {path} is as it was."));
     }

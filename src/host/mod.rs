@@ -275,6 +275,14 @@ pub trait Observe: Sync {
     fn group(&self, name: &str) -> Result<Option<GroupLine>, HostError>;
     /// Runs a program that only looks.
     fn query(&self, query: &Query) -> Result<Output, HostError>;
+    /// Whether nftables has a table `filter` of this family.
+    fn has_filter_table(&self, family: Family) -> Result<bool, HostError> {
+        let family = match family {
+            Family::V4 => "ip",
+            Family::V6 => "ip6",
+        };
+        Ok(self.query(&Query::NftTable(family, "filter".into()))?.status.success())
+    }
     /// The rules of OUTPUT in the filter table, in their order, each without `-A OUTPUT`.
     fn output_chain(&self, family: Family) -> Result<Vec<String>, HostError>;
     /// Whether a unix socket is closed to an account; none where there is none.

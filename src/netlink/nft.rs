@@ -1,18 +1,22 @@
-//! Adding addresses to sets of an nftables table (`nf_tables.h`).
+//! Tables of nftables: whether one is there, and addresses for its sets (`nf_tables.h`).
 
 use super::{
     message::{ACK, Batch, CREATE},
     nfgenmsg, subsystem,
 };
+use crate::model::Family;
 use std::net::IpAddr;
 
 /// `NFNL_MSG_BATCH_BEGIN` and `NFNL_MSG_BATCH_END`.
 const BEGIN: u16 = 0x10;
 const END: u16 = 0x11;
+const GET_TABLE: u16 = subsystem::NFTABLES << 8 | 0x1;
 pub(super) const NEW_ELEMENTS: u16 = subsystem::NFTABLES << 8 | 0xc;
 pub(super) const DELETE_ELEMENTS: u16 = subsystem::NFTABLES << 8 | 0xe;
-/// `NFPROTO_INET`.
+/// `NFPROTO_INET`, `NFPROTO_IPV4` and `NFPROTO_IPV6`.
 const INET: u8 = 1;
+const IP: u8 = 2;
+const IP6: u8 = 10;
 const TABLE: u16 = 1;
 pub(super) const SET: u16 = 2;
 const ELEMENTS: u16 = 3;
@@ -50,6 +54,17 @@ pub fn add(elements: &[Element<'_>], prolongs: bool) -> Batch {
         write(&mut batch, NEW_ELEMENTS, CREATE | last, element, true);
     }
     batch.message(END, 0, &nfgenmsg(0, subsystem::NFTABLES));
+    batch
+}
+
+/// Asks for a table; the kernel's answer is `ENOENT` where there is none.
+pub fn table(family: Family, name: &str) -> Batch {
+    let mut batch = Batch::default();
+    let family = match family {
+        Family::V4 => IP,
+        Family::V6 => IP6,
+    };
+    batch.message(GET_TABLE, ACK, &nfgenmsg(family, 0)).text(TABLE, name);
     batch
 }
 

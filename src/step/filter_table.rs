@@ -55,7 +55,7 @@ impl Step for FilterTable {
     }
 
     fn check(&self, machine: &dyn Observe) -> Result<Check, HostError> {
-        Ok(if self.listing(machine)?.is_some() { Check::Satisfied } else { Check::Missing })
+        Ok(if machine.has_filter_table(self.family)? { Check::Satisfied } else { Check::Missing })
     }
 
     fn capture(&self, _: &dyn Observe) -> Result<Undo, HostError> {

@@ -252,7 +252,7 @@ impl Change<'_> {
             printer::say("Nothing was changed.");
             return Ok(ExitCode::from(1));
         }
-        setup::apply(&situation, names, None, global.quiet)?;
+        setup::apply(&situation, names, global.quiet)?;
         if !global.quiet {
             printer::data("In force for the next connection.");
         }

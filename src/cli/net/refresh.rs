@@ -55,7 +55,7 @@ pub(crate) fn refresh(global: &Global, arguments: &Arguments) -> Result<ExitCode
     // Ranges are the same for all agents.
     let names: Vec<AccountName> = situation.policy.agents.keys().cloned().collect();
     Shown::of(&situation, &names, &System::new())?.refuse_what_is_foreign()?;
-    setup::apply(&situation, &names, None, global.quiet)?;
+    setup::apply(&situation, &names, global.quiet)?;
     Ok(ExitCode::SUCCESS)
 }
 

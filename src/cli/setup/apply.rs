@@ -17,8 +17,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Applies the plan of the machine and those of these agents, then has each agent prove it.
+/// Puts the plans in force, then has each agent prove it.
 pub(in crate::cli) fn apply(
+    situation: &Situation,
+    names: &[AccountName],
+    quiet: bool,
+) -> Result<(), Failure> {
+    put_in_force(situation, names, None, quiet)?;
+    prove(names)
+}
+
+/// Applies the plan of the machine and those of these agents. The next session of each proves it, or does not begin.
+pub(in crate::cli) fn put_in_force(
     situation: &Situation,
     names: &[AccountName],
     break_links: Option<&AbsPath>,
@@ -29,16 +39,16 @@ pub(in crate::cli) fn apply(
         let accounts = names.iter().filter_map(|name| users::person(name.as_str()).ok().flatten());
         end_keepers(&accounts.map(|account| account.uid).collect::<Vec<_>>());
     }
-    put_in_force(situation, names, break_links, quiet)?;
+    apply_plans(situation, names, break_links, quiet)?;
     if has_sub_uids {
         // Rules held what ran under the ranges until they were taken away. Now the rules go, too.
         let now = Situation::of(situation.text.clone(), places::POLICY, &System::new())?;
-        put_in_force(&now, names, break_links, quiet)?;
+        apply_plans(&now, names, break_links, quiet)?;
     }
-    prove(names)
+    prepare_sessions(names)
 }
 
-fn put_in_force(
+fn apply_plans(
     situation: &Situation,
     names: &[AccountName],
     break_links: Option<&AbsPath>,
@@ -48,25 +58,28 @@ fn put_in_force(
     for plan in &mut plans {
         mark_links(plan, break_links);
     }
-    apply_plans(&situation.machine_plan(), &plans, quiet)
-}
-
-fn apply_plans(machine: &Plan, agents: &[Plan], quiet: bool) -> Result<(), Failure> {
     let mut steps = Steps::new(quiet);
     let mut system = System::with_progress(steps.counter());
-    engine::setup(machine, &mut system, &mut steps)?;
-    for plan in agents {
+    engine::setup(&situation.machine_plan(), &mut system, &mut steps)?;
+    for plan in &plans {
         engine::setup(plan, &mut system, &mut steps)?;
     }
     Ok(())
 }
 
-/// Each agent starts a command through the whole way in, as its human would, which refuses where the policy does not hold.
-pub(super) fn prove(names: &[AccountName]) -> Result<(), Failure> {
+/// Makes ready what sessions read of the policy, and what they need.
+fn prepare_sessions(names: &[AccountName]) -> Result<(), Failure> {
     guard::start_where_needed();
     for name in names {
         helper::stamp(name, &mut System::new())?;
         helper::make_room_for_reviews(name, &mut System::new())?;
+    }
+    Ok(())
+}
+
+/// Each agent starts a command through the whole way in, as its human would, which refuses where the policy does not hold.
+fn prove(names: &[AccountName]) -> Result<(), Failure> {
+    for name in names {
         if let Err(said) = start_command(name)? {
             let error = anyhow::anyhow!("{name} can't start a command: {said}");
             let by_sudo = said.starts_with("sudo: ");
@@ -79,6 +92,12 @@ pub(super) fn prove(names: &[AccountName]) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// The same where all is in force already.
+pub(super) fn prove_again(names: &[AccountName]) -> Result<(), Failure> {
+    prepare_sessions(names)?;
+    prove(names)
 }
 
 /// Starts a command as the agent, in the way of its human; where that fails, answers what was said, escaped.
