@@ -275,13 +275,12 @@ pub trait Observe: Sync {
     fn group(&self, name: &str) -> Result<Option<GroupLine>, HostError>;
     /// Runs a program that only looks.
     fn query(&self, query: &Query) -> Result<Output, HostError>;
-    /// Whether nftables has a table `filter` of this family.
-    fn has_filter_table(&self, family: Family) -> Result<bool, HostError> {
-        let family = match family {
-            Family::V4 => "ip",
-            Family::V6 => "ip6",
-        };
-        Ok(self.query(&Query::NftTable(family, "filter".into()))?.status.success())
+    /// Whether nftables has a table `filter` of this family, and in it this chain.
+    fn has_filter_table(&self, family: Family, chain: Option<&str>) -> Result<bool, HostError> {
+        let output = self.query(&Query::NftTable(family.nft(), "filter".into()))?;
+        let listing = String::from_utf8_lossy(&output.stdout);
+        let has = |chain| listing.lines().any(|line| line.trim() == format!("chain {chain} {{"));
+        Ok(output.status.success() && chain.is_none_or(has))
     }
     /// The rules of OUTPUT in the filter table, in their order, each without `-A OUTPUT`.
     fn output_chain(&self, family: Family) -> Result<Vec<String>, HostError>;

@@ -206,12 +206,12 @@ impl Observe for System {
         Ok(command.output()?)
     }
 
-    fn has_filter_table(&self, family: Family) -> Result<bool, HostError> {
+    fn has_filter_table(&self, family: Family, chain: Option<&str>) -> Result<bool, HostError> {
         if !rustix::process::geteuid().is_root() {
             return Err(HostError::NeedsRoot(format!("the filter table for {family}")));
         }
         // The kernel answers in a hundredth of the time that nft(8) takes.
-        let question = nft::table(family, "filter");
+        let question = nft::question(family, "filter", chain);
         match Socket::netfilter(0).and_then(|socket| socket.request(&question, &mut [0; 4096])) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),

@@ -25,6 +25,14 @@ impl Family {
         }
     }
 
+    /// What nft(8) calls it.
+    pub fn nft(self) -> &'static str {
+        match self {
+            Self::V4 => "ip",
+            Self::V6 => "ip6",
+        }
+    }
+
     /// The family of a network.
     pub fn of(net: &ipnet::IpNet) -> Self {
         if net.addr().is_ipv4() { Self::V4 } else { Self::V6 }

@@ -1,4 +1,4 @@
-//! Tables of nftables: whether one is there, and addresses for its sets (`nf_tables.h`).
+//! Tables of nftables: whether one or a chain is there, and addresses for its sets (`nf_tables.h`).
 
 use super::{
     message::{ACK, Batch, CREATE},
@@ -11,6 +11,7 @@ use std::net::IpAddr;
 const BEGIN: u16 = 0x10;
 const END: u16 = 0x11;
 const GET_TABLE: u16 = subsystem::NFTABLES << 8 | 0x1;
+const GET_CHAIN: u16 = subsystem::NFTABLES << 8 | 0x4;
 pub(super) const NEW_ELEMENTS: u16 = subsystem::NFTABLES << 8 | 0xc;
 pub(super) const DELETE_ELEMENTS: u16 = subsystem::NFTABLES << 8 | 0xe;
 /// `NFPROTO_INET`, `NFPROTO_IPV4` and `NFPROTO_IPV6`.
@@ -18,6 +19,7 @@ const INET: u8 = 1;
 const IP: u8 = 2;
 const IP6: u8 = 10;
 const TABLE: u16 = 1;
+const CHAIN: u16 = 3;
 pub(super) const SET: u16 = 2;
 const ELEMENTS: u16 = 3;
 const ELEMENT: u16 = 1;
@@ -57,14 +59,18 @@ pub fn add(elements: &[Element<'_>], prolongs: bool) -> Batch {
     batch
 }
 
-/// Asks for a table; the kernel's answer is `ENOENT` where there is none.
-pub fn table(family: Family, name: &str) -> Batch {
+/// Asks for a table, or for a chain in it; the kernel's answer is `ENOENT` where there is none.
+pub fn question(family: Family, table: &str, chain: Option<&str>) -> Batch {
     let mut batch = Batch::default();
+    let kind = if chain.is_some() { GET_CHAIN } else { GET_TABLE };
     let family = match family {
         Family::V4 => IP,
         Family::V6 => IP6,
     };
-    batch.message(GET_TABLE, ACK, &nfgenmsg(family, 0)).text(TABLE, name);
+    batch.message(kind, ACK, &nfgenmsg(family, 0)).text(TABLE, table);
+    if let Some(chain) = chain {
+        batch.text(CHAIN, chain);
+    }
     batch
 }
 

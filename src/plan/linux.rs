@@ -18,7 +18,7 @@ use crate::{
     share,
     step::{
         Account, After, AnyStep, Content, Directory, File, FilterTable, Group, Home, Layer, Line, List,
-        Netfilter, NftTable, PrivateTmp, Service, ShareAcl, ShareMount, Sockets, Traverse,
+        Netfilter, NftTable, OutputChain, PrivateTmp, Service, ShareAcl, ShareMount, Sockets, Traverse,
     },
 };
 
@@ -62,7 +62,9 @@ pub(super) fn machine(policy: &str, facts: &Facts) -> Plan {
         steps.push(Service { unit: systemd::GUARD_NAME.into(), runs: true }.into());
     }
     if facts.nft && facts.iptables_is_nft {
-        steps.extend(families(facts).into_iter().map(|family| AnyStep::from(FilterTable { family })));
+        for family in families(facts) {
+            steps.extend([FilterTable { family }.into(), OutputChain { family }.into()]);
+        }
     }
     Plan { scope: Scope::Machine, steps }
 }

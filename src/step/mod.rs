@@ -24,7 +24,7 @@ mod sockets;
 pub use account::Account;
 pub use directory::Directory;
 pub use file::{After, Content, File};
-pub use filter_table::FilterTable;
+pub use filter_table::{FilterTable, OutputChain};
 pub use group::Group;
 pub use home::Home;
 pub use line::Line;
@@ -206,6 +206,7 @@ any_step!(
     List,
     Netfilter,
     NftTable,
+    OutputChain,
     PassAces,
     PfAnchor,
     PfEnabled,

@@ -199,10 +199,13 @@ impl Disk {
             Program::Nft if args[0] == "-f" => self.nft(&stdin),
             Program::Nft => {
                 let family = if args[2] == "ip" { Family::V4 } else { Family::V6 };
-                if args[3] == "filter" {
-                    self.filter.remove(&family);
-                } else {
-                    self.tables.remove(&args[2..].join(" "));
+                match args[..] {
+                    ["add", "table", _, "filter"] => drop(self.filter.entry(family).or_default()),
+                    ["delete", "chain", _, "filter", chain] => {
+                        drop(self.filter.get_mut(&family).unwrap().remove(chain));
+                    }
+                    ["delete", "table", _, "filter"] => drop(self.filter.remove(&family)),
+                    _ => drop(self.tables.remove(&args[2..].join(" "))),
                 }
             }
             Program::Systemctl => match args[0] {
@@ -282,16 +285,13 @@ impl Observe for Fake {
             }
             Query::NftTable(family @ ("ip" | "ip6"), _) => {
                 let family = if *family == "ip" { Family::V4 } else { Family::V6 };
-                match self.disk.filter.get(&family) {
-                    Some(chains)
-                        if chains.values().all(Vec::is_empty)
-                            && chains.keys().all(|name| name == "OUTPUT") =>
-                    {
-                        output(0, "table {\n}\n")
-                    }
-                    Some(_) => output(0, "table {\n rules\n}\n"),
-                    None => output(1, ""),
+                let Some(chains) = self.disk.filter.get(&family) else { return Ok(output(1, "")) };
+                let mut text = String::from("table {\n");
+                for (name, rules) in chains {
+                    let rules: String = rules.iter().map(|rule| format!("\t\t{rule}\n")).collect();
+                    text += &format!("\tchain {name} {{\n{rules}\t}}\n");
                 }
+                output(0, text + "}\n")
             }
             Query::NftTable(family, name) => {
                 let table = self.disk.tables.get(&format!("{family} {name}"));

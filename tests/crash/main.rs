@@ -220,7 +220,7 @@ fn setup_and_teardown_without_a_crash() {
         })
         .filter(|line| line.contains("\"kind\""))
         .collect();
-    assert_eq!(kinds.len(), 16, "every kind of step takes part: {kinds:?}");
+    assert_eq!(kinds.len(), 17, "every kind of step takes part: {kinds:?}");
     let after = fake.changes;
     assert!(set_up(&mut fake, &["bot", "two", "zed"]));
     assert_eq!(fake.changes, after, "a second setup changes nothing");

@@ -77,6 +77,28 @@ fn what_others_made_survives() {
     machine.snapshot().assert_same_as(&before, "after the teardown");
 }
 
+/// Docker and libvirt make the table with the chains that they need, and OUTPUT is not among them.
+#[test]
+fn a_filter_table_without_output_is_left_so() {
+    let Some(machine) = Machine::take() else { return };
+    for family in ["ip", "ip6"] {
+        let theirs = "chain FORWARD { type filter hook forward priority filter; policy drop; counter; }";
+        machine
+            .feed(&["nft", "-f", "-"], &format!("table {family} filter {{ {theirs}; chain DOCKER {{ }}; }}"));
+    }
+    let before = machine.snapshot();
+    let has_output = || {
+        ["ip", "ip6"]
+            .map(|family| machine.inside(&["nft", "list", "table", family, "filter"]).contains("OUTPUT"))
+    };
+    assert_eq!(has_output(), [false; 2]);
+    machine.set_up_agent(0, AGENT);
+    assert_in_force(&machine);
+    assert_eq!(has_output(), [true; 2]);
+    machine.tear_down(AGENT);
+    machine.snapshot().assert_same_as(&before, "after the teardown");
+}
+
 /// A list that others have removed meanwhile stays away; one that was made by setup goes.
 #[test]
 fn lists_that_others_removed_stay_away() {
