@@ -327,6 +327,10 @@ pub trait Act: Observe {
     fn clear_states(&mut self) -> Result<(), HostError> {
         Err(HostError::Elsewhere("pf"))
     }
+    /// Deletes a table of nftables, of family `inet`, with all that is in it; there being none is fine. It needs no nft(8).
+    fn delete_nft_table(&mut self, _table: &str) -> Result<(), HostError> {
+        Err(HostError::Elsewhere("nftables"))
+    }
     /// Changes a rule of OUTPUT.
     fn jump(&mut self, family: Family, change: &Jump) -> Result<(), HostError>;
     /// Makes a home from a skeleton, closed until it is whole, then given to its owner.

@@ -14,7 +14,7 @@ use crate::{
         desired::Owner,
         facts::{GroupLine, Person},
     },
-    netlink::{Socket, nft},
+    netlink::{Socket, message::Batch, nft},
     share::{self, Job, Passage, Prior, Report},
 };
 use rustix::fs::{Mode, chmod, mkdir, rmdir};
@@ -211,8 +211,7 @@ impl Observe for System {
             return Err(HostError::NeedsRoot(format!("the filter table for {family}")));
         }
         // The kernel answers in a hundredth of the time that nft(8) takes.
-        let question = nft::question(family, "filter", chain);
-        match Socket::netfilter(0).and_then(|socket| socket.request(&question, &mut [0; 4096])) {
+        match ask_netfilter(&nft::question(family, "filter", chain)) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(HostError::path("can't look for", format!("table filter for {family}"), error)),
@@ -280,6 +279,15 @@ impl Act for System {
     fn try_run(&mut self, command: &Command) -> Result<Output, HostError> {
         Self::change();
         Ok(command.output()?)
+    }
+
+    fn delete_nft_table(&mut self, table: &str) -> Result<(), HostError> {
+        match ask_netfilter(&nft::delete(table)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(HostError::path("can't delete table", table, error))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn jump(&mut self, family: Family, change: &Jump) -> Result<(), HostError> {
@@ -430,6 +438,11 @@ impl System {
         }
         Ok(false)
     }
+}
+
+/// Sends the kernel messages about the firewall, and fails as it says.
+fn ask_netfilter(batch: &Batch) -> io::Result<()> {
+    Socket::netfilter(0)?.request(batch, &mut [0; 4096])
 }
 
 #[cfg(test)]

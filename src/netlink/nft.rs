@@ -1,4 +1,4 @@
-//! Tables of nftables: whether one or a chain is there, and addresses for its sets (`nf_tables.h`).
+//! Tables of nftables: whether one or a chain is there, the end of one, and addresses for sets (`nf_tables.h`).
 
 use super::{
     message::{ACK, Batch, CREATE},
@@ -11,6 +11,7 @@ use std::net::IpAddr;
 const BEGIN: u16 = 0x10;
 const END: u16 = 0x11;
 const GET_TABLE: u16 = subsystem::NFTABLES << 8 | 0x1;
+const DELETE_TABLE: u16 = subsystem::NFTABLES << 8 | 0x2;
 const GET_CHAIN: u16 = subsystem::NFTABLES << 8 | 0x4;
 pub(super) const NEW_ELEMENTS: u16 = subsystem::NFTABLES << 8 | 0xc;
 pub(super) const DELETE_ELEMENTS: u16 = subsystem::NFTABLES << 8 | 0xe;
@@ -71,6 +72,15 @@ pub fn question(family: Family, table: &str, chain: Option<&str>) -> Batch {
     if let Some(chain) = chain {
         batch.text(CHAIN, chain);
     }
+    batch
+}
+
+/// Deletes a table of family `inet` with all that is in it; the kernel's answer is `ENOENT` where there is none.
+pub fn delete(table: &str) -> Batch {
+    let mut batch = Batch::default();
+    batch.message(BEGIN, 0, &nfgenmsg(0, subsystem::NFTABLES));
+    batch.message(DELETE_TABLE, ACK, &nfgenmsg(INET, 0)).text(TABLE, table);
+    batch.message(END, 0, &nfgenmsg(0, subsystem::NFTABLES));
     batch
 }
 

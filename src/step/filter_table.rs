@@ -3,7 +3,7 @@
 
 use super::{Check, Description, Layer, Step, Undo, netfilter::restore};
 use crate::{
-    host::{Act, Command, HostError, Observe, Program, Query},
+    host::{Act, Command, CommandError, HostError, Observe, Program, Query},
     model::Family,
 };
 use serde::{Deserialize, Serialize};
@@ -44,10 +44,7 @@ impl Step for FilterTable {
     }
 
     fn revert(&self, _: &Undo, machine: &mut dyn Act) -> Result<Vec<String>, HostError> {
-        if listing(self.family, machine.observe())?.is_some_and(|listing| is_blank(&listing)) {
-            machine.run(&of(self.family, "delete", "table", &[]))?;
-        }
-        Ok(vec![])
+        take_back(self.family, machine, is_blank, &of(self.family, "delete", "table", &[]))
     }
 }
 
@@ -93,11 +90,8 @@ impl Step for OutputChain {
     }
 
     fn revert(&self, _: &Undo, machine: &mut dyn Act) -> Result<Vec<String>, HostError> {
-        let listing = listing(self.family, machine.observe())?;
-        if listing.is_some_and(|listing| chain(&listing, "OUTPUT").is_some_and(is_blank)) {
-            machine.run(&of(self.family, "delete", "chain", &["OUTPUT"]))?;
-        }
-        Ok(vec![])
+        let is_empty = |listing: &str| chain(listing, "OUTPUT").is_some_and(is_blank);
+        take_back(self.family, machine, is_empty, &of(self.family, "delete", "chain", &["OUTPUT"]))
     }
 }
 
@@ -106,10 +100,27 @@ fn of(family: Family, verb: &str, what: &str, rest: &[&str]) -> Command {
     Command::new(Program::Nft, [&[verb, what, family.nft(), "filter"], rest].concat())
 }
 
-/// The table as nft(8) prints it, or `None` where there is none.
-fn listing(family: Family, machine: &dyn Observe) -> Result<Option<String>, HostError> {
-    let output = machine.query(&Query::NftTable(family.nft(), "filter".into()))?;
-    Ok(output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned()))
+/// Runs a command if the table as nft(8) prints it is as `may_go` wants it.
+fn take_back(
+    family: Family,
+    machine: &mut dyn Act,
+    may_go: impl Fn(&str) -> bool,
+    command: &Command,
+) -> Result<Vec<String>, HostError> {
+    match machine.query(&Query::NftTable(family.nft(), "filter".into())) {
+        Ok(output) if output.status.success() => {
+            if may_go(&String::from_utf8_lossy(&output.stdout)) {
+                machine.run(command)?;
+            }
+            Ok(vec![])
+        }
+        Ok(_) => Ok(vec![]),
+        // An empty chain lets everything pass, and is in nobody's way.
+        Err(HostError::Command(CommandError::Missing(_))) => {
+            Ok(vec![format!("it stays, for `nft` is not installed; with nft: {}", command.line())])
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// The lines of a chain of a table.

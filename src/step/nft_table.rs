@@ -44,10 +44,6 @@ impl NftTable {
     fn listed(&self, output: &Output) -> String {
         nft::without_answers(&String::from_utf8_lossy(&output.stdout), &self.firewall)
     }
-
-    fn delete(&self) -> Command {
-        Command::new(Program::Nft, ["delete", "table", "inet", &nft::table(&self.firewall)])
-    }
 }
 
 impl Step for NftTable {
@@ -113,9 +109,7 @@ impl Step for NftTable {
     }
 
     fn revert(&self, _: &Undo, machine: &mut dyn Act) -> Result<Vec<String>, HostError> {
-        if machine.query(&self.query())?.status.success() {
-            machine.run(&self.delete())?;
-        }
+        machine.delete_nft_table(&nft::table(&self.firewall))?;
         machine.remove(&self.record)?;
         Ok(vec![])
     }

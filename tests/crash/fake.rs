@@ -205,7 +205,7 @@ impl Disk {
                         drop(self.filter.get_mut(&family).unwrap().remove(chain));
                     }
                     ["delete", "table", _, "filter"] => drop(self.filter.remove(&family)),
-                    _ => drop(self.tables.remove(&args[2..].join(" "))),
+                    _ => panic!("nft {args:?}"),
                 }
             }
             Program::Systemctl => match args[0] {
@@ -366,6 +366,13 @@ impl Act for Fake {
             Ok(())
         })?;
         Ok(output(0, ""))
+    }
+
+    fn delete_nft_table(&mut self, table: &str) -> Result<(), HostError> {
+        self.change(|disk| {
+            disk.tables.remove(&format!("inet {table}"));
+            Ok(())
+        })
     }
 
     fn jump(&mut self, family: Family, change: &Jump) -> Result<(), HostError> {

@@ -13,7 +13,7 @@ fn set_up(lines: &str) -> Option<Machine> {
         git init -q ~/lib; cd ~/lib; echo x >f; git add f; git commit -qm first
         cd ~/shop; git init -q .; git init -q --bare remote.git; printf 'remote.git\nlog\n' >.gitignore
         git add -A; git commit -qm first; git submodule --quiet add ~/lib vendor/lib; git commit -qm lib
-        git remote add origin ./remote.git; git push -q -u origin main";
+        git remote add origin ~/shop/remote.git; git push -q -u origin main";
     machine.human().sh(make, &[]).ok();
     machine.set_up_policy(lines);
     Some(machine)
