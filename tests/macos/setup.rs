@@ -5,7 +5,7 @@ use crate::{
     programs::STOCK,
 };
 use agentuser::{
-    engine::{Plan, Receipt, Scope, Silent, ensure, report, setup, teardown},
+    engine::{Plan, Receipt, Scope, Silent, ensure, report, reset, setup, teardown},
     formats::mac_acl,
     host::{DirState, FileState, Observe, places},
     model::{
@@ -559,6 +559,32 @@ fn crashes_in_setup_and_then_in_teardown() {
         }
     }
     assert!(pairs > 3_000, "{pairs}");
+}
+
+#[test]
+fn a_home_that_was_being_made_afresh_is_completed_or_torn_down() {
+    let first = machine();
+    let mut up = restart(&first, Death::Never);
+    assert!(set_up(&mut up, &["bot"]));
+    let afresh = |fake: &mut Fake| {
+        reset(&Scope::Agent(name("bot")), "home:/Users/bot", fake, &mut Silent).is_ok_and(|made| made)
+    };
+    let total = changes_of(afresh, &up);
+    assert!(total >= 4, "{total}");
+    for n in 1..=total {
+        for death in [Death::Before(n), Death::After(n)] {
+            let mut half = restart(&up, death);
+            assert!(!afresh(&mut half), "{death:?}");
+
+            let mut fake = restart(&half, Death::Never);
+            try_set_up(&mut fake, &["bot"]).unwrap_or_else(|error| panic!("{death:?}: {error}"));
+            assert_eq!(drift(&fake, &["bot"]), [], "{death:?}");
+
+            let mut fake = restart(&half, Death::Never);
+            assert!(tear_down(&mut fake, &["bot"]), "{death:?}");
+            assert_as_before(&fake, &first, &format!("torn down, {death:?}"));
+        }
+    }
 }
 
 /// The plan whole, as `setup --dry-run` shows it.
