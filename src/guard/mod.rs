@@ -21,7 +21,7 @@ use crate::{
         Act,
         journal::{Journal, Listening},
     },
-    host::{Act as _, FileState, LockError, System, Validator, places},
+    host::{Act as _, FileState, LockError, System, Validator, places, sys},
     model::{AccountName, Gid, Uid, desired::Log},
     step::{AnyStep, Netfilter},
 };
@@ -307,6 +307,8 @@ fn wait_until(mut it_is: impl FnMut() -> bool) -> bool {
 
 /// Starts a guard in the background, where no service manager does, and waits until it guards.
 pub fn start() -> io::Result<()> {
+    // It outlives whoever starts it, and would hold what that one was given: a lock, or the end of a pipe.
+    let _ = sys::close_on_exec_from(3);
     Command::new(places::PROGRAM)
         .arg("guard")
         .env_clear()

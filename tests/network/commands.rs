@@ -1,6 +1,6 @@
 //! `net`: changes of the policy are in force for the next connection, and what the commands say is what the kernel does.
 
-use crate::world::{AGENT, PROGRAM, Who, World};
+use crate::world::{AGENT, PROGRAM, Who, World, end_guard, wait_for_guard};
 use std::fs;
 
 const POLICY: &str = "/etc/agentuser/policy.yaml";
@@ -93,4 +93,22 @@ fn the_verdict_is_what_the_kernel_does() {
         (&json["version"], &json["allow"][0]["items"][0]["value"]),
         (&1.into(), &"192.0.2.0/24".into())
     );
+}
+
+/// A lock that whoever starts the guard holds is free when that one has ended.
+#[test]
+fn the_guard_holds_nothing_of_its_starter() {
+    let Some(world) = World::with("{log: blocked}") else { return };
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_str().unwrap();
+    let under_lock = |argv: &[&str]| world.run(Who::Root, &[&["flock", path], argv].concat()).ok();
+    let is_free = || world.run(Who::Root, &["flock", "--nonblock", path, "true"]).code == Some(0);
+
+    under_lock(&["sh", "-c", "sleep 2 >/dev/null 2>&1 &"]);
+    assert!(!is_free(), "a process in the background holds it");
+    wait_for_guard();
+    end_guard();
+    under_lock(&[PROGRAM, "setup", "--yes", "--quiet"]);
+    wait_for_guard();
+    assert!(is_free());
 }
