@@ -119,7 +119,7 @@ fn private_addresses_are_answered_where_the_policy_lists_them() {
     };
     let listed = agentuser::model::desired::Firewall { allow: vec![net], ..policy(&names) };
     world.write_receipt(&listed);
-    crate::world::until("the new policy", || {
+    crate::support::until("the new policy", || {
         let said = world.client(UID, &["ask", "rebind.example"]);
         (said["addresses"] == json!(["10.98.0.2"])).then_some(())
     });

@@ -1,6 +1,9 @@
 //! The guard keeps the rules in force, and nothing is open when it is gone.
 
-use crate::world::{AGENT, BUILT, GATE, UID, World, policy, until};
+use crate::{
+    support::until,
+    world::{AGENT, BUILT, GATE, UID, World, policy},
+};
 use agentuser::model::{Family, desired::Firewall};
 use serde_json::json;
 use std::{fs, time::Duration};
@@ -8,7 +11,7 @@ use std::{fs, time::Duration};
 const ZONE: &str = r#"{"api.example": {"A": ["192.0.2.2"]}, "new.example": {"A": ["192.0.2.3"]}}"#;
 
 /// Of a client that calls without end: its calls, those that came through, and those that were refused.
-fn counted(calls: &crate::world::Running) -> (u64, u64, u64) {
+fn counted(calls: &crate::support::Running) -> (u64, u64, u64) {
     let lines = calls.lines();
     let last = lines.iter().rev().find_map(|line| line.strip_prefix("calls ")).unwrap();
     let numbers: Vec<u64> = last.split(' ').map(|word| word.parse().unwrap()).collect();
@@ -164,7 +167,7 @@ fn parsers_hold_no_privilege_and_come_back() {
         }
     }
     for pid in &first {
-        crate::world::run(&["kill", "-KILL", &pid.to_string()]);
+        crate::support::run(&["kill", "-KILL", &pid.to_string()]);
     }
     let again =
         until("both children again", || Some(parsers()).filter(|pids| pids.len() == 2 && *pids != first));
@@ -174,7 +177,7 @@ fn parsers_hold_no_privilege_and_come_back() {
     // A second guard does not start, and the first one ends when it is told to.
     let second = world.run(0, &[BUILT, "guard"]);
     assert!(second.code == Some(1) && second.stderr.contains("another guard"), "{second:?}");
-    crate::world::run(&["kill", "-TERM", &guard.to_string()]);
+    crate::support::run(&["kill", "-TERM", &guard.to_string()]);
     until("the end", || world.guard.as_mut().unwrap().has_ended().then_some(()));
     assert_eq!(world.client(UID, &["ask", "api.example"])["failed"], json!("ECONNREFUSED"));
     assert_eq!(world.client(UID, &["connect", "203.0.113.2", "8000"])["verdict"], "ECONNREFUSED");

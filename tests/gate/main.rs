@@ -13,4 +13,6 @@ mod answers;
 mod audit;
 mod guard;
 mod refusals;
+#[path = "../support/mod.rs"]
+mod support;
 mod world;

@@ -1,5 +1,6 @@
 //! `host`, where the guard runs, and `remote`, which serves names and listens.
 
+use crate::support::{Netns, Outcome, Running, run, sh, until};
 use agentuser::{
     engine::{Entry, Receipt, State},
     formats::ipset,
@@ -9,17 +10,7 @@ use agentuser::{
     },
     step::{AnyStep, Netfilter, NftTable, Undo},
 };
-use std::{
-    fs,
-    io::{BufRead, BufReader, Write},
-    process::{Child, Command, Stdio},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU32, Ordering},
-    },
-    thread,
-    time::{Duration, Instant},
-};
+use std::{fs, io::Write};
 
 /// The build under test.
 pub(crate) const BUILT: &str = env!("CARGO_BIN_EXE_agentuser");
@@ -51,126 +42,6 @@ const STATE: &str = "set -e; mount -t tmpfs -o mode=755 t_gt /mnt; cp -a /etc/. 
      for dir in /var/lib /var/log /run /usr/local/bin; do mount -t tmpfs -o mode=755 t_gt $dir; done; \
      mkdir -p /var/lib/agentuser/t_gt_bot; rm -f /etc/resolv.conf; printf 'nameserver 192.0.2.2\n' >/etc/resolv.conf; \
      rm -rf /etc/agentuser; echo ready; exec sleep 600";
-
-/// How a program ended, and what it printed.
-#[derive(Debug)]
-pub(crate) struct Outcome {
-    pub(crate) code: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
-impl Outcome {
-    #[track_caller]
-    pub(crate) fn ok(self) -> String {
-        assert_eq!(self.code, Some(0), "{self:?}");
-        self.stdout
-    }
-}
-
-/// Runs a program to its end, within two minutes.
-pub(crate) fn run(argv: &[impl AsRef<str>]) -> Outcome {
-    let mut command = Command::new("timeout");
-    command.args(["--kill-after=5", "120"]).args(argv.iter().map(AsRef::as_ref)).stdin(Stdio::null());
-    let output = command.output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Outcome { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
-}
-
-#[track_caller]
-fn sh(line: &str) -> String {
-    run(&line.split_ascii_whitespace().collect::<Vec<_>>()).ok()
-}
-
-struct Netns(String);
-
-impl Netns {
-    fn new(name: &str) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let netns = Self(format!("t_gt_{name}_{}_{number}", std::process::id()));
-        sh(&format!("ip netns add {}", netns.0));
-        netns.sh("ip link set lo up");
-        netns
-    }
-
-    #[track_caller]
-    fn sh(&self, line: &str) -> String {
-        sh(&format!("ip netns exec {} {line}", self.0))
-    }
-}
-
-impl Drop for Netns {
-    fn drop(&mut self) {
-        for pid in run(&["ip", "netns", "pids", &self.0]).stdout.split_ascii_whitespace() {
-            run(&["kill", "-KILL", pid]);
-        }
-        run(&["ip", "netns", "delete", &self.0]);
-    }
-}
-
-/// A program that runs beside the test, and the lines that it prints.
-pub(crate) struct Running {
-    child: Child,
-    lines: Arc<Mutex<Vec<String>>>,
-}
-
-impl Running {
-    fn start(argv: &[String]) -> Self {
-        let mut command = Command::new(&argv[0]);
-        let mut child = command.args(&argv[1..]).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
-        let lines = Arc::<Mutex<Vec<String>>>::default();
-        let (to, from) = (lines.clone(), BufReader::new(child.stdout.take().unwrap()));
-        thread::spawn(move || {
-            for line in from.lines().map_while(Result::ok) {
-                to.lock().unwrap().push(line);
-            }
-        });
-        Self { child, lines }
-    }
-
-    pub(crate) fn lines(&self) -> Vec<String> {
-        self.lines.lock().unwrap().clone()
-    }
-
-    #[track_caller]
-    pub(crate) fn wait_for(&self, words: &str) -> String {
-        until(&format!("`{words}`"), || self.lines().into_iter().find(|line| line.starts_with(words)))
-    }
-
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Whether it has ended.
-    pub(crate) fn has_ended(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_some()
-    }
-
-    pub(crate) fn kill(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-/// Waits until there is something.
-#[track_caller]
-pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + Duration::from_secs(20);
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < end, "{what} did not come");
-        thread::sleep(Duration::from_millis(5));
-    }
-}
 
 /// The policy of the tests: these names at ports 8000 and 443.
 pub(crate) fn policy(names: &[&str]) -> Firewall {
@@ -213,7 +84,7 @@ impl World {
             eprintln!("skipped: needs root");
             return None;
         }
-        let (host, remote) = (Netns::new("host"), Netns::new("remote"));
+        let (host, remote) = (Netns::new("gt", "host"), Netns::new("gt", "remote"));
         sh(&format!("ip link add near netns {} type veth peer name far netns {}", host.0, remote.0));
         for (netns, link, addresses) in [(&host, "near", &HOST[..]), (&remote, "far", &REMOTE)] {
             netns.sh(&format!("ip link set {link} up"));

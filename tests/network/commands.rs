@@ -6,7 +6,7 @@ use std::fs;
 const POLICY: &str = "/etc/agentuser/policy.yaml";
 
 /// Runs a `net` command as root.
-fn net(world: &World, arguments: &[&str]) -> crate::guards::Outcome {
+fn net(world: &World, arguments: &[&str]) -> crate::support::Outcome {
     world.run(Who::Root, &[&[PROGRAM, "--agent", AGENT, "net"], arguments].concat())
 }
 

@@ -1,7 +1,7 @@
 //! Calls from beyond this machine.
 
 use crate::{
-    guards::Running,
+    support::Running,
     world::{Who, World},
 };
 

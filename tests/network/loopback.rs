@@ -1,7 +1,7 @@
 //! What the agent reaches on this machine, and who reaches the agent.
 
 use crate::{
-    guards::Running,
+    support::Running,
     world::{Who, World},
 };
 

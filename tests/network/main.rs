@@ -29,4 +29,6 @@ mod refresh;
 mod resolvers;
 mod sshd;
 mod subuids;
+#[path = "../support/mod.rs"]
+mod support;
 mod world;

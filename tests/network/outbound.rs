@@ -131,7 +131,7 @@ fn outbound_allow_still_denies() {
 }
 
 /// The human's own listeners: TCP at 127.0.0.1 and `::1`, UDP at 127.0.0.1, TCP at the machine's address.
-fn loopback_is_closed(world: &World, humans: &crate::guards::Running) {
+fn loopback_is_closed(world: &World, humans: &crate::support::Running) {
     let port = |index| humans.port(index);
     let tcp = [
         format!("tcp/127.0.0.1/{}", port(0)),

@@ -69,7 +69,7 @@ fn plant(world: &World) -> String {
 }
 
 /// Runs a `net` command in a directory.
-fn net_in(world: &World, who: Who, dir: &str, arguments: &str) -> crate::guards::Outcome {
+fn net_in(world: &World, who: Who, dir: &str, arguments: &str) -> crate::support::Outcome {
     let line = format!("cd {dir} && PATH=$PWD/bin:$PATH exec {PROGRAM} --agent {AGENT} net {arguments}");
     world.run(who, &["sh", "-c", &line])
 }

@@ -1,6 +1,6 @@
 //! A policy that changes under load, and rules of others beside ours.
 
-use crate::guards::sh;
+use crate::support::sh;
 use crate::world::{AGENT, PROGRAM, Who, World};
 
 /// Sends without a pause to addresses that no policy lists and to such as each lists, until it is told to end; then tells what

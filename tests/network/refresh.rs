@@ -2,7 +2,7 @@
 //! of the system that it looks at are the test's own, in a mount namespace.
 
 use crate::{
-    guards::Outcome,
+    support::Outcome,
     world::{AGENT, PROGRAM, Who, World, end_guard, wait_for_guard},
 };
 use std::{

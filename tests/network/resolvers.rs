@@ -1,7 +1,7 @@
 //! Services that resolve names for whoever asks them over a unix socket, under an account that no rule is about.
 
 use crate::{
-    guards::Running,
+    support::Running,
     world::{AGENT, PROGRAM, Who, World},
 };
 use std::{fs, path::Path, thread, time::Duration};

@@ -1,7 +1,7 @@
 //! A way in around `enter`: sshd, with a key that the agent put into its own home.
 
 use crate::{
-    guards::{Running, run, sh},
+    support::{Running, run, sh},
     world::{AGENT, Who, World},
 };
 use std::{fs, path::Path};

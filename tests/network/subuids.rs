@@ -1,7 +1,7 @@
 //! Sub-uids, under which a process is somebody else for the rules.
 
 use crate::{
-    guards::sh,
+    support::sh,
     world::{AGENT, Who, World},
 };
 use std::fs;

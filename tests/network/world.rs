@@ -1,6 +1,9 @@
 //! Two machines joined by a cable: `host`, where agentuser is set up, and `remote`, which listens.
 
-use crate::guards::{Lock, Netns, Outcome, Person, Running, run, sh};
+use crate::{
+    guards::{Lock, Person},
+    support::{Netns, Outcome, Running, run, sh},
+};
 use std::{
     fs,
     path::Path,
@@ -83,7 +86,7 @@ impl World {
         let lock = Lock::take();
         sweep();
         assert!(!Path::new("/etc/agentuser").exists(), "agentuser is set up on this machine");
-        let (host, remote) = (Netns::new("host"), Netns::new("remote"));
+        let (host, remote) = (Netns::new("nw", "host"), Netns::new("nw", "remote"));
         let world = Self { humans: vec![Person::new("ann")], host, remote, hidden: None, _lock: lock };
         world.join();
         Some(world)
@@ -122,7 +125,7 @@ impl World {
 
     /// The network as it is after a boot: no rules, and what was written on the disk.
     pub(crate) fn boot(&mut self) {
-        let (host, remote) = (Netns::new("host"), Netns::new("remote"));
+        let (host, remote) = (Netns::new("nw", "host"), Netns::new("nw", "remote"));
         (self.host, self.remote) = (host, remote);
         self.join();
     }
