@@ -15,10 +15,6 @@
 //! `policy`, `model`, `formats` and `plan` are pure: text and values in, values out.
 
 pub mod audit;
-#[cfg(target_os = "linux")]
-pub mod cli;
-#[cfg(target_os = "macos")]
-#[path = "cli/macos/mod.rs"]
 pub mod cli;
 pub mod discover;
 #[cfg(target_os = "linux")]

@@ -1,17 +1,14 @@
 //! The command line: what each command takes. What each does is in the file of its name.
+//!
+//! It is the same on every system. What a command needs of one, and what there is on one alone, is in `system`: the
+//! directory `linux` or `macos`.
 
 mod ask;
-mod confinement;
-mod doctor;
 mod failure;
-mod guard;
-mod helper;
 mod invoker;
 mod net;
-mod net_log;
 mod printer;
 mod reset;
-mod review;
 mod run;
 mod secret;
 mod setup;
@@ -19,10 +16,12 @@ mod share;
 mod situation;
 mod status;
 mod stop;
+#[cfg_attr(target_os = "linux", path = "linux/mod.rs")]
+#[cfg_attr(target_os = "macos", path = "macos/mod.rs")]
+mod system;
 mod teardown;
 
 pub use failure::Failure;
-pub use run::{enter, session};
 
 use crate::model::AccountName;
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -87,10 +86,11 @@ enum Command {
     /// What the agent reaches over the network, why, and changes of it
     #[command(subcommand)]
     Net(net::Command),
-    /// Try each known way around the isolation, as the agent and for control as you; exit 1 when one is open
-    Doctor(doctor::Arguments),
-    /// What the agent left that your own tools will execute; with --strict, exit 3 when there is something
-    Review(review::Arguments),
+    #[command(flatten)]
+    System(system::Command),
+    /// For agentuser itself to call, as the agent
+    #[command(hide = true)]
+    Connect(net::ConnectArguments),
     /// The agent's tokens: kept in a file of its own, never shown
     #[command(subcommand)]
     Secret(secret::Command),
@@ -107,34 +107,13 @@ enum Command {
     },
     /// Print the manual page
     Man,
-    /// For sudo and the service manager to call
-    #[command(hide = true, subcommand)]
-    Helper(helper::Command),
-    /// The service that keeps the network policy in force
-    #[command(hide = true)]
-    Guard(guard::Arguments),
-    /// For agentuser itself to call
-    #[command(hide = true)]
-    Look,
-    /// For agentuser itself to call, beside a session
-    #[command(hide = true)]
-    Keep,
-    /// For agentuser itself to call, as the agent and as the human
-    #[command(hide = true)]
-    Probe,
-    /// For agentuser itself to call
-    #[command(hide = true)]
-    Worker,
-    /// For agentuser itself to call
-    #[command(hide = true)]
-    Errand,
-    /// For agentuser itself to call, as the agent
-    #[command(hide = true)]
-    Connect(net::ConnectArguments),
 }
 
 /// Reads the command line and does what it says.
 pub fn main(arguments: Vec<OsString>) -> ExitCode {
+    if let Some(code) = system::at_once(&arguments) {
+        return code;
+    }
     // A launch in its plain form does not wait for the whole command line to be built.
     if let Some((global, run)) = run::plain(&arguments) {
         return ended(run::run(&global, run), 125);
@@ -175,21 +154,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Share(arguments) => share::share(&global, &arguments),
         Command::Unshare(arguments) => share::unshare(&global, &arguments),
         Command::Net(command) => net::net(&global, &command),
-        Command::Errand => {
-            crate::host::errand::main().map_err(Failure::new)?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Doctor(arguments) => doctor::doctor(&global, &arguments),
-        Command::Probe => doctor::probe(),
-        Command::Review(arguments) => review::review(&global, &arguments),
-        Command::Look => {
-            crate::review::look::main().map_err(Failure::new)?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Keep => {
-            crate::launch::keeper::humans().map_err(Failure::new)?;
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::System(command) => system::dispatch(&global, command),
         Command::Connect(arguments) => net::connect(&arguments),
         Command::Secret(command) => secret::secret(&global, &command),
         Command::Stop => stop::stop(&global),
@@ -204,12 +169,6 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
             let mut text = Vec::new();
             clap_mangen::Man::new(Cli::command()).render(&mut text)?;
             printer::document(&text)
-        }
-        Command::Helper(command) => helper::helper(&command),
-        Command::Guard(arguments) => guard::guard(&arguments),
-        Command::Worker => {
-            crate::host::worker::main().map_err(Failure::new)?;
-            Ok(ExitCode::SUCCESS)
         }
     }
 }

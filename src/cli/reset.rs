@@ -44,7 +44,8 @@ pub(crate) fn reset(global: &Global, arguments: &Arguments) -> Result<ExitCode, 
         printer::heading(&format!("This gives {agent} a fresh home:"));
         printer::data(&format!("  every process of {agent} ends"));
         printer::data(&format!("  {} and what {agent} left in temporary directories are removed", home.path));
-        printer::data(&format!("  {} is made from /etc/skel", home.path));
+        let from = if home.bare { "made, empty" } else { "made from /etc/skel" };
+        printer::data(&format!("  {} is {from}", home.path));
         printer::data("  projects, policy and tokens stay as they are");
         if !ask::confirm(&format!("Reset {agent}?"), "--yes")? {
             printer::say("Nothing was changed.");

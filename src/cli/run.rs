@@ -1,25 +1,18 @@
-//! `run` and `shell`: the human's half of a launch.
+//! `run` and `shell`: where the agent works, and what comes along from whoever calls.
 
-use super::{Failure, Global, existing_directory, invoker, printer, review, status};
+use super::{Failure, Global, existing_directory, invoker, system};
 use crate::{
-    audit, guard,
-    host::{places, trust},
     launch::{
-        brief::{self, Brief, Stamp, moment as moment_now},
-        enter::{self as agents_half, Ended},
-        environment, keeper, relay, view,
+        environment::{self, Rules},
+        quoted,
     },
-    model::{AbsPath, AccountName},
-    policy::{self, Agent},
-    step::Layer,
+    model::AbsPath,
 };
 use clap::Args;
 use std::{
     ffi::{OsStr, OsString},
-    io::IsTerminal,
     path::{Path, PathBuf},
     process::ExitCode,
-    time::SystemTime,
 };
 
 /// Where the agent works.
@@ -61,122 +54,53 @@ pub(crate) fn plain(arguments: &[OsString]) -> Option<(Global, Arguments)> {
     (!command.is_empty() && !invoker::is_root()).then_some((global, Arguments { place, command }))
 }
 
-pub(crate) fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
-    launch(global, &arguments.place, arguments.command)
+pub(super) fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
+    system::launch(global, &arguments.place, arguments.command)
 }
 
 /// Runs one command as the agent, in its home.
-pub(crate) fn at_home(global: &Global, command: Vec<OsString>) -> Result<ExitCode, Failure> {
-    launch(global, &Place { project: None, home: true }, command)
+pub(super) fn at_home(global: &Global, command: Vec<OsString>) -> Result<ExitCode, Failure> {
+    system::launch(global, &Place { project: None, home: true }, command)
 }
 
-pub(crate) fn shell(global: &Global, place: &Place) -> Result<ExitCode, Failure> {
-    launch(global, place, vec![])
+pub(super) fn shell(global: &Global, place: &Place) -> Result<ExitCode, Failure> {
+    system::launch(global, place, vec![])
 }
 
-fn launch(global: &Global, place: &Place, command: Vec<OsString>) -> Result<ExitCode, Failure> {
-    let text =
-        invoker::policy_text()?.ok_or_else(|| Failure::usage("nothing is set up").hint("agentuser setup"))?;
-    let (brief, stamped) = match from_stamp(global, &text) {
-        Some((brief, moment)) => (brief, moment == moment_now()),
-        None => (from_policy(global, &text)?, false),
+/// The directory to work in, which must be shared; empty for the agent's home.
+pub(super) fn directory(projects: &[AbsPath], place: &Place) -> Result<PathBuf, Failure> {
+    if place.home {
+        return Ok(PathBuf::new());
+    }
+    let directory = match &place.project {
+        Some(directory) => existing_directory(directory)?.as_path().to_owned(),
+        None => std::env::current_dir()?,
     };
-    trust::check(Path::new(places::PROGRAM))?;
-    let directory = directory(&brief, place)?;
-    make_ready(&brief, stamped)?;
+    if projects.iter().any(|project| directory.starts_with(project)) {
+        return Ok(directory);
+    }
+    let error = anyhow::anyhow!("`{}` is not shared with the agent", directory.display());
+    let shared: Vec<_> = projects.iter().map(AbsPath::as_str).collect();
+    let share = format!("agentuser share {}", quoted(&directory));
+    Err(Failure::new(error).hint(match shared[..] {
+        [] => share,
+        _ => format!("{share}, or `--project DIR` with one of: {}", shared.join(", ")),
+    }))
+}
 
-    let rules = brief.environment();
+/// What `enter` is told of the caller: the directory, the umask, and the variables that pass.
+pub(super) fn what_comes_along(rules: &Rules, directory: &Path) -> Vec<OsString> {
     let mut arguments =
         vec![option("--directory=", directory.as_os_str()), option("--umask=", OsStr::new(&umask()))];
     for (variable, value) in std::env::vars_os() {
-        if variable.to_str().is_some_and(|variable| environment::passes(&rules, variable)) {
+        if variable.to_str().is_some_and(|variable| environment::passes(rules, variable)) {
             let mut pair = option("--env=", &variable);
             pair.push("=");
             pair.push(value);
             arguments.push(pair);
         }
     }
-    let is_shell = command.is_empty();
-    arguments.push("--".into());
-    arguments.extend(command);
-    if !invoker::is_root() {
-        review::begin(&brief);
-    }
-    let began = SystemTime::now();
-    let code = relay::run(&brief, arguments, || keeper::start_humans(&brief)).map_err(|error| {
-        let hint = error.hint();
-        Failure::new(error).hint(hint)
-    })?;
-    if code != 0 && !global.quiet && std::io::stderr().is_terminal() {
-        explain(&brief.name, began);
-    }
-    if is_shell && !global.quiet && std::io::stderr().is_terminal() && !invoker::is_root() {
-        review::end(&brief);
-    }
-    Ok(ExitCode::from(code))
-}
-
-/// A refused connection looks like a closed port: where the audit log tells of one since the command began, it is said.
-fn explain(name: &AccountName, began: SystemTime) {
-    const MOST: usize = 3;
-    let denials = audit::since(audit::path(name).as_path(), began);
-    let Some(first) = denials.first() else { return };
-    let mut targets: Vec<_> = denials.iter().take(MOST).map(ToString::to_string).collect();
-    if denials.len() > MOST {
-        targets.push(format!("{} more", denials.len() - MOST));
-    }
-    let remedy = first.remedy().map(|command| format!("{command}, or ")).unwrap_or_default();
-    printer::warn(&format!("{name} was refused {}; {remedy}agentuser net log", targets.join(", ")));
-}
-
-/// What a launch needs of the policy, for the agent that is meant.
-pub(super) fn brief(global: &Global) -> Result<Brief, Failure> {
-    let text =
-        invoker::policy_text()?.ok_or_else(|| Failure::usage("nothing is set up").hint("agentuser setup"))?;
-    match from_stamp(global, &text) {
-        Some((brief, _)) => Ok(brief),
-        None => from_policy(global, &text),
-    }
-}
-
-/// The brief that whoever put the policy in force left, with the moment of that; none where it does not tell which agent
-/// is meant, or is of another policy.
-fn from_stamp(global: &Global, text: &str) -> Option<(Brief, String)> {
-    let name = match &global.agent {
-        Some(name) => name.clone(),
-        None => only_stamp()?,
-    };
-    let stamp = Stamp::read(&name)?;
-    let moment = stamp.moment.clone();
-    let brief = stamp.brief_for(text)?;
-    let callers = invoker::human().is_some_and(|human| human == brief.human);
-    (callers && (brief.only || global.agent.is_some())).then_some((brief, moment))
-}
-
-/// The agent of whom alone there is a stamp.
-fn only_stamp() -> Option<AccountName> {
-    let files = std::fs::read_dir(places::RUNTIME).ok()?.flatten();
-    let mut names = files.filter_map(|file| file.file_name().to_str()?.strip_suffix(".loaded")?.parse().ok());
-    names.next().filter(|_| names.next().is_none())
-}
-
-fn from_policy(global: &Global, text: &str) -> Result<Brief, Failure> {
-    let policy = policy::parse(text, places::POLICY)?;
-    let name = invoker::agent(&policy, global)?;
-    refuse_others(&name, &policy.agents[&name])?;
-    brief::from_policy(text, &name).map_err(|error| {
-        let hint = error.hint();
-        Failure::new(error).hint(hint)
-    })
-}
-
-/// Says so before sudo asks for a password that would not help.
-fn refuse_others(name: &AccountName, agent: &Agent) -> Result<(), Failure> {
-    if invoker::is_root() || invoker::human().as_deref() == Some(agent.human.as_str()) {
-        return Ok(());
-    }
-    Err(Failure::new(anyhow::anyhow!("`{name}` is the agent of {}, and not yours", agent.human.as_str()))
-        .hint("agentuser setup, for an agent of your own"))
+    arguments
 }
 
 fn option(name: &str, value: &OsStr) -> OsString {
@@ -185,93 +109,11 @@ fn option(name: &str, value: &OsStr) -> OsString {
     option
 }
 
-/// The directory to work in, which must be shared; empty for the agent's home.
-fn directory(brief: &Brief, place: &Place) -> Result<PathBuf, Failure> {
-    if place.home {
-        return Ok(PathBuf::new());
-    }
-    let directory = match &place.project {
-        Some(directory) => existing_directory(directory)?.as_path().to_owned(),
-        None => std::env::current_dir()?,
-    };
-    if brief.projects.iter().any(|project| directory.starts_with(project)) {
-        return Ok(directory);
-    }
-    let error = anyhow::anyhow!("`{}` is not shared with the agent", directory.display());
-    let shared: Vec<_> = brief.projects.iter().map(AbsPath::as_str).collect();
-    let share = format!("agentuser share {}", agents_half::quoted(&directory));
-    Err(Failure::new(error).hint(match shared[..] {
-        [] => share,
-        _ => format!("{share}, or `--project DIR` with one of: {}", shared.join(", ")),
-    }))
-}
-
 /// The caller's umask, in octal.
 fn umask() -> String {
     let mask = rustix::process::umask(rustix::fs::Mode::empty());
     rustix::process::umask(mask);
     format!("{:03o}", mask.bits())
-}
-
-/// What must be so before a session can begin. Whether it is so is proved by the session itself.
-pub(super) fn make_ready(brief: &Brief, stamped: bool) -> Result<(), Failure> {
-    put_in_force(brief, stamped)?;
-    if let Some(private) = &brief.private {
-        view::make_ready(&private.projects);
-    }
-    Ok(())
-}
-
-/// After a boot, and in another network namespace, the saved rules are loaded first. Whether they hold is proved by `enter`;
-/// where everything may leave, its proof says little, so root is asked.
-fn put_in_force(brief: &Brief, stamped: bool) -> Result<(), Failure> {
-    let name = &brief.name;
-    let current = stamped || Stamp::read(name).is_some_and(|stamp| stamp.moment == moment_now());
-    let guarded = !brief.guarded || Path::new("/run/systemd/system").exists() || guard::state().is_some();
-    if !(current && guarded) {
-        let status = relay::sudo("root")?.args(["helper", "ensure", name.as_str()]).status()?;
-        if !status.success() {
-            return Err(Failure::new(anyhow::anyhow!("the firewall could not be put in force"))
-                .hint("agentuser setup"));
-        }
-    }
-    if brief.outbound_allowed {
-        let lines = status::told_by_helper(name).map_err(|why| Failure::new(anyhow::anyhow!(why)))?;
-        let fault =
-            lines.iter().find(|line| line.layer == Layer::Network && line.state != status::State::InForce);
-        if let Some(line) = fault {
-            let error = anyhow::anyhow!("{}: {}", line.title, line.differences.join("; "));
-            return Err(Failure::new(error).hint("agentuser status, then agentuser setup"));
-        }
-    }
-    Ok(())
-}
-
-/// The agent's half, which sudo starts: it becomes the command, or says why not and ends with 125, 126 or 127.
-pub fn enter(arguments: Vec<OsString>) -> ExitCode {
-    let error = match agents_half::parse(arguments).and_then(agents_half::enter) {
-        Err(error) => error,
-        Ok(Ended(code)) => return ExitCode::from(code),
-    };
-    refused(error.status(), error.hint(), error)
-}
-
-/// Root's half of a session in the private view, which sudo starts; it ends as `enter` does.
-pub fn session(arguments: Vec<OsString>) -> ExitCode {
-    let error = match view::session(arguments) {
-        Err(error) => error,
-        Ok(Ended(code)) => return ExitCode::from(code),
-    };
-    refused(error.status(), error.hint(), error)
-}
-
-fn refused(code: u8, hint: Option<String>, error: impl Into<anyhow::Error>) -> ExitCode {
-    let failure = Failure::new(error);
-    printer::failure(&match hint {
-        Some(hint) => failure.hint(hint),
-        None => failure,
-    });
-    ExitCode::from(code)
 }
 
 #[cfg(test)]

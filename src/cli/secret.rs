@@ -5,8 +5,8 @@ use crate::{
     engine::{Receipt, Scope},
     host::{Lock, System},
     launch::{
-        relay,
         secrets::{LONGEST, Request, Secrets},
+        sudo,
     },
     model::AccountName,
     policy,
@@ -100,9 +100,9 @@ fn value(name: &str) -> Result<String, Failure> {
 
 /// Has root's helper do it, and answers the names that there are then.
 fn request(agent: &AccountName, request: &Request) -> Result<Vec<String>, Failure> {
-    let mut sudo = relay::sudo("root")?;
-    sudo.args(["helper", "secret", agent.as_str()]).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = sudo.spawn()?;
+    let mut command = sudo("root")?;
+    command.args(["helper", "secret", agent.as_str()]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn()?;
     if let Some(mut to) = child.stdin.take() {
         to.write_all(&serde_json::to_vec(request).map_err(Failure::new)?)?;
     }

@@ -1,13 +1,13 @@
 //! `setup`: a policy from a file, from flags or from answers; then plan, show, ask, apply, verify.
 
-mod apply;
+pub(super) mod apply;
 pub(super) mod draft;
 mod offer;
 pub(super) mod show;
 
-pub(super) use apply::{apply, put_in_force};
+pub(super) use apply::apply;
 
-use super::{Failure, Global, ask, invoker, net::propose, printer, situation::Situation};
+use super::{Failure, Global, ask, invoker, printer, situation::Situation, system};
 use crate::{
     host::{Lock, System},
     model::AccountName,
@@ -75,11 +75,11 @@ pub(crate) fn setup(global: &Global, arguments: &Arguments) -> Result<ExitCode, 
     let mut situation = Situation::of(draft.text, &draft.file, &System::new())?;
     situation.refuse_unfit_machine()?;
     let names = names(&situation, global)?;
-    propose(&mut situation, &names);
+    system::propose(&mut situation, &names);
     let plan = show::Shown::of(&situation, &names, &System::new())?;
     plan.refuse_what_is_foreign()?;
     if plan.is_empty() {
-        apply::prove_again(&names)?;
+        system::prove_again(&names)?;
         if !quiet {
             printer::data("Nothing to do: all of the policy is in force.");
         }
@@ -100,12 +100,6 @@ pub(crate) fn setup(global: &Global, arguments: &Arguments) -> Result<ExitCode, 
     Ok(ExitCode::SUCCESS)
 }
 
-/// Puts what the human's tools say now, and the addresses of names that have none yet, into the plan.
-fn propose(situation: &mut Situation, names: &[AccountName]) {
-    propose::hosts(situation, names);
-    propose::addresses(situation, names, false);
-}
-
 /// The agents to set up: the one named, else all of the policy.
 fn names(situation: &Situation, global: &Global) -> Result<Vec<AccountName>, Failure> {
     match &global.agent {
@@ -121,7 +115,7 @@ fn dry_run(global: &Global, arguments: &Arguments, draft: draft::Draft) -> Resul
     let machine = System::new();
     let mut situation = Situation::of(draft.text, &draft.file, &machine)?;
     let names = names(&situation, global)?;
-    propose(&mut situation, &names);
+    system::propose(&mut situation, &names);
     let plan = show::Shown::of(&situation, &names, &machine)?;
     if arguments.json {
         printer::data(&plan.json()?);

@@ -2,8 +2,9 @@
 
 use super::{
     Failure, Global, ask, existing_directory, invoker, printer,
-    setup::{self, PATIENCE, draft::edit_failure},
+    setup::{PATIENCE, draft::edit_failure},
     situation::Situation,
+    system,
 };
 use crate::{
     host::{Lock, System, places},
@@ -21,9 +22,8 @@ pub(crate) struct Arguments {
     /// The agent may read, not write
     #[arg(long)]
     read_only: bool,
-    /// Replace files that have other names outside the project by copies, so that the agent may write them
-    #[arg(long)]
-    break_links: bool,
+    #[command(flatten)]
+    system: system::ShareArguments,
 }
 
 #[derive(Args, Debug)]
@@ -39,8 +39,9 @@ pub(crate) fn share(global: &Global, arguments: &Arguments) -> Result<ExitCode, 
     let project = Project { access, ..Project::new(path.clone()) };
     let mut line = vec![OsString::from("share"), path.as_str().into()];
     line.extend(arguments.read_only.then(|| "--read-only".into()));
-    line.extend(arguments.break_links.then(|| "--break-links".into()));
-    let links = arguments.break_links.then_some(&path);
+    let break_links = arguments.system.break_links();
+    line.extend(break_links.then(|| "--break-links".into()));
+    let links = break_links.then_some(&path);
     change(
         global,
         line,
@@ -101,7 +102,7 @@ fn change(
     let (name, text, differs) = edited()?;
     let situation = Situation::of(text, places::POLICY, &System::new())?;
     situation.desired(&name)?;
-    setup::put_in_force(&situation, std::slice::from_ref(&name), links, global.quiet)?;
+    system::put_in_force(&situation, std::slice::from_ref(&name), links, global.quiet)?;
     if !global.quiet && !differs && links.is_none() {
         printer::data(&format!("The policy for {path} is as it was."));
     }

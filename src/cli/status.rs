@@ -1,37 +1,29 @@
 //! Policy, receipt and system side by side.
 
-mod moved;
-
 use super::{
-    Failure, Global,
-    confinement::{self, Confinement},
-    invoker,
+    Failure, Global, invoker,
     printer::{self, Mark},
     situation::{self, Situation},
+    system,
 };
 use crate::{
     engine::StepReport,
     host::{System, places},
-    launch::relay,
+    launch,
     model::AccountName,
-    policy,
     step::{Check, Layer},
 };
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
     /// As JSON: see docs/status-json.md
     #[arg(long)]
     json: bool,
-    /// Look through your home for what was moved out of a project and is still open to the agent
-    #[arg(long)]
-    moved: bool,
-    /// Look through this directory instead
-    #[arg(long, value_name = "DIR", requires = "moved")]
-    below: Option<PathBuf>,
+    #[command(flatten)]
+    system: system::StatusArguments,
 }
 
 /// How a step stands.
@@ -95,9 +87,9 @@ struct AgentStatus {
     human: String,
     in_force: bool,
     steps: Vec<Line>,
-    confinement: Confinement,
-    /// What its sessions may use, in words.
-    limits: Vec<String>,
+    /// What its sessions give up and may use.
+    #[serde(flatten)]
+    sessions: system::Sessions,
 }
 
 /// The whole answer.
@@ -109,33 +101,14 @@ struct Status {
     /// Layers that a release lacks: none.
     not_built: Vec<&'static str>,
     notices: Vec<String>,
-}
-
-/// What a person should know of the guard. Whether it should run is a step of its own where a service manager sees to it.
-fn guard_notice(situation: &Situation) -> Option<String> {
-    let Some(guard) = crate::guard::state() else {
-        let needs = |agent: &policy::Agent| {
-            agent.network.dns == policy::Dns::Gate || agent.network.log != policy::Log::None
-        };
-        let needed = situation.policy.agents.values().any(needs);
-        return needed.then(|| {
-            "no guard runs here: names are not answered, and refusals are not recorded; the next `agentuser run` starts one"
-                .into()
-        });
-    };
-    let faults =
-        guard.agents.iter().filter_map(|agent| Some(format!("{}: {}", agent.name, agent.fault.as_ref()?)));
-    let lost = (guard.lost_lines > 0).then(|| format!("{} lines of audit logs were lost", guard.lost_lines));
-    let repairs = (guard.repairs > 0).then(|| {
-        format!("it put rules in force again {} times that another tool had changed", guard.repairs)
-    });
-    let said: Vec<_> = faults.chain(lost).chain(repairs).collect();
-    (!said.is_empty()).then(|| format!("guard: {}", said.join("; ")))
+    /// What the system leaves open whatever the policy says.
+    #[serde(flatten)]
+    open: system::Open,
 }
 
 pub(crate) fn status(global: &Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
-    if arguments.moved {
-        return moved::show(global, arguments.below.as_ref(), arguments.json);
+    if let Some(code) = arguments.system.instead(global, arguments.json)? {
+        return Ok(code);
     }
     let machine = System::new();
     let Some((text, _)) = invoker::policy()? else {
@@ -148,7 +121,7 @@ pub(crate) fn status(global: &Global, arguments: &Arguments) -> Result<ExitCode,
         agents.push(look_at(&name, &situation, &machine)?);
     }
     let mut notices = situation.notices();
-    notices.extend(guard_notice(&situation));
+    notices.extend(system::service_notice(&situation));
     for name in situation::agents_set_up(&machine).unwrap_or_default() {
         if !situation.policy.agents.contains_key(&name) {
             notices.push(format!(
@@ -157,7 +130,8 @@ pub(crate) fn status(global: &Global, arguments: &Arguments) -> Result<ExitCode,
         }
     }
     let in_force = agents.iter().all(|agent| agent.in_force);
-    let status = Status { version: 1, in_force, agents, not_built: vec![], notices };
+    let status =
+        Status { version: 1, in_force, agents, not_built: vec![], notices, open: system::Open::default() };
     if arguments.json {
         printer::data(&serde_json::to_string_pretty(&status).map_err(Failure::new)?);
     } else if !global.quiet {
@@ -179,20 +153,12 @@ fn names(situation: &Situation, global: &Global) -> Result<Vec<AccountName>, Fai
 
 fn look_at(name: &AccountName, situation: &Situation, machine: &System) -> Result<AgentStatus, Failure> {
     let human = situation.policy.agents[name].human.as_str().to_owned();
-    let confinement = Confinement::of(name, &situation.policy.agents[name], machine);
-    let limits = situation.policy.agents[name].limits.in_words();
+    let sessions = system::Sessions::of(name, &situation.policy.agents[name], machine);
     let plan = match situation.agent_plan(name) {
         Ok(plan) => plan,
         Err(failure) => {
             let steps = vec![Line::unmet(name, &failure)];
-            return Ok(AgentStatus {
-                agent: name.clone(),
-                human,
-                in_force: false,
-                steps,
-                confinement,
-                limits,
-            });
+            return Ok(AgentStatus { agent: name.clone(), human, in_force: false, steps, sessions });
         }
     };
     let plans = [situation.machine_plan(), plan];
@@ -215,8 +181,8 @@ fn look_at(name: &AccountName, situation: &Situation, machine: &System) -> Resul
         }
     }
     steps.sort_by_key(|line| line.layer);
-    let in_force = steps.iter().all(|line| line.state == State::InForce) && confinement.starts();
-    Ok(AgentStatus { agent: name.clone(), human, in_force, steps, confinement, limits })
+    let in_force = steps.iter().all(|line| line.state == State::InForce) && sessions.start();
+    Ok(AgentStatus { agent: name.clone(), human, in_force, steps, sessions })
 }
 
 fn unknown_unless_shared(report: &StepReport, why: &str) -> Line {
@@ -229,9 +195,7 @@ fn unknown_unless_shared(report: &StepReport, why: &str) -> Line {
 
 /// What only root can see, through the one way that needs no password.
 pub(crate) fn told_by_helper(name: &AccountName) -> Result<Vec<Line>, String> {
-    let mut sudo = relay::sudo("root").map_err(|error| error.to_string())?;
-    let output =
-        sudo.args(["helper", "status", name.as_str()]).output().map_err(|error| error.to_string())?;
+    let output = launch::helper("status", name).map_err(|error| error.to_string())?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr).trim().escape_debug().to_string();
         return Err(format!(
@@ -257,11 +221,9 @@ fn show(status: &Status) {
             show_line(line, !again);
             said = &line.differences;
         }
-        confinement::show(&agent.confinement);
-        if !agent.limits.is_empty() {
-            printer::marked(Mark::Good, &format!("limits: {}", agent.limits.join(", ")));
-        }
+        agent.sessions.show();
     }
+    status.open.show();
     for notice in &status.notices {
         printer::warn(notice);
     }
@@ -287,4 +249,17 @@ fn show_line(line: &Line, with_differences: bool) {
     for difference in line.differences.iter().filter(|_| with_differences) {
         printer::detail(difference);
     }
+}
+
+/// Root's half: what only root can see, as JSON. Steps on the human's files are left out: the human looks at those.
+pub(super) fn helper(name: &AccountName) -> Result<ExitCode, Failure> {
+    let machine = System::new();
+    let (text, _) =
+        invoker::policy()?.ok_or_else(|| Failure::usage("there is no policy").hint("agentuser setup"))?;
+    let situation = Situation::of(text, places::POLICY, &machine)?;
+    let mut reports = situation::compare(&situation.machine_plan(), &machine, false)?;
+    reports.extend(situation::compare(&situation.agent_plan(name)?, &machine, false)?);
+    let lines: Vec<_> = reports.iter().map(Line::of).collect();
+    printer::data(&serde_json::to_string(&lines).map_err(Failure::new)?);
+    Ok(ExitCode::SUCCESS)
 }

@@ -5,7 +5,7 @@ use crate::{
     engine::{Receipt, Scope},
     formats::accounts,
     host::{Act, System},
-    launch::relay,
+    launch,
     model::AccountName,
 };
 use std::process::ExitCode;
@@ -14,7 +14,7 @@ pub(crate) fn stop(global: &Global) -> Result<ExitCode, Failure> {
     let (_, policy) =
         invoker::policy()?.ok_or_else(|| Failure::usage("nothing is set up").hint("agentuser setup"))?;
     let agent = invoker::agent(&policy, global)?;
-    let output = relay::sudo("root")?.args(["helper", "stop", agent.as_str()]).output()?;
+    let output = launch::helper("stop", &agent)?;
     let ended = std::str::from_utf8(&output.stdout).ok().and_then(|text| text.trim().parse::<usize>().ok());
     let Some(ended) = ended.filter(|_| output.status.success()) else {
         let said = String::from_utf8_lossy(&output.stderr).trim().escape_debug().to_string();

@@ -5,21 +5,16 @@ use super::{
     printer::{self, Mark, Steps},
     setup::{PATIENCE, draft::edit_failure},
     situation::{self, Situation},
+    system,
 };
 use crate::{
     engine::{self, Receipt, Scope},
-    host::{
-        Act, HostError, Lock, Observe, System,
-        dir::{self, Account, Dir},
-        places, users,
-    },
-    launch::keeper::end_keepers,
-    model::{AbsPath, AccountName},
+    host::{Act, Lock, Observe, System, places},
+    model::{AbsPath, AccountName, Gid, Uid},
     policy::edit,
     step::AnyStep,
 };
 use clap::Args;
-use rustix::fs::{RenameFlags, renameat_with};
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 #[derive(Args, Debug)]
@@ -60,11 +55,11 @@ pub(crate) fn teardown(global: &Global, arguments: &Arguments) -> Result<ExitCod
     if let Some((from, to)) = &keep {
         keep_home(&receipt, from, to, &mut machine)?;
     }
-    end_humans_keeper(&name);
+    system::before_teardown(&name);
     engine::teardown(&scope, &mut machine, &mut steps)?;
     let others = situation::agents_set_up(&machine)?;
     if others.is_empty() {
-        crate::guard::end();
+        system::after_the_last();
         engine::teardown(&Scope::Machine, &mut machine, &mut steps)?;
     } else {
         drop(steps);
@@ -74,16 +69,6 @@ pub(crate) fn teardown(global: &Global, arguments: &Arguments) -> Result<ExitCod
         printer::data(&format!("{name} is gone; what it changed on this machine is as it was."));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The human's keeper would go on for some seconds, and ask for the agent's. That one ends with the agent's processes; other
-/// agents of the human's get another by their next session.
-fn end_humans_keeper(name: &AccountName) {
-    // A policy that can't be read keeps nothing from being torn down.
-    let policy = invoker::policy().ok().flatten();
-    let human = policy.and_then(|(_, policy)| Some(policy.agents.get(name)?.human.to_string()));
-    let account = human.and_then(|human| users::person(&human).ok().flatten());
-    end_keepers(account.map(|account| account.uid).as_slice());
 }
 
 /// Takes back what all agents share where no agent is left: a setup was cut short before its first one, or a teardown
@@ -164,36 +149,22 @@ fn keep_home(receipt: &Receipt, from: &AbsPath, to: &AbsPath, machine: &mut Syst
         AnyStep::Traverse(parent) => Some(parent.owner.clone()),
         _ => None,
     });
-    let agent = receipt.account().map(|it| (Account { uid: it.uid, gid: it.gid }, &it.marker));
+    let agent = receipt.account().map(|it| ((it.uid, it.gid), &it.marker));
     let Some((agent, marker)) = agent else { return Err(Failure::usage("the receipt tells of no account")) };
     let owner = match human {
-        Some(owner) => Account { uid: owner.uid, gid: owner.gid },
+        Some(owner) => (owner.uid, owner.gid),
         None => owner_by_marker(marker, machine)?,
     };
-    machine.end_processes(agent.uid, &[])?;
-    move_home(from, to, agent, owner)
-}
-
-/// Moves the home from directory to directory, neither reached through a link, for others may have a say on the way to the
-/// second one; then gives it to the human.
-fn move_home(from: &AbsPath, to: &AbsPath, agent: Account, owner: Account) -> Result<(), Failure> {
-    let above = |path: &AbsPath| path.parent().unwrap_or_else(AbsPath::root);
-    let (old, new) = (Dir::open(above(from).as_path()), Dir::open(above(to).as_path()));
-    let (old, new) = (old.map_err(HostError::from)?, new.map_err(HostError::from)?);
-    renameat_with(&old, from.name(), &new, to.name(), RenameFlags::NOREPLACE)
-        .map_err(|errno| HostError::path("can't move the home to", to, errno))?;
-    let name = std::ffi::CString::new(to.name()).map_err(Failure::new)?;
-    let kept = new.open_child(&name).map_err(|errno| HostError::path("can't open", to, errno))?;
-    dir::hand_over(&kept, agent, owner, &mut || {}).map_err(HostError::from)?;
-    Ok(())
+    machine.end_processes(agent.0, &[])?;
+    Ok(machine.move_home(from, to, agent, owner)?)
 }
 
 /// The human named in the account's comment field.
-fn owner_by_marker(marker: &str, machine: &System) -> Result<Account, Failure> {
+fn owner_by_marker(marker: &str, machine: &System) -> Result<(Uid, Gid), Failure> {
     let name = marker.split(' ').nth(3).unwrap_or_default();
     let person =
         machine.person(name)?.ok_or_else(|| Failure::new(anyhow::anyhow!("`{name}` has no account")))?;
-    Ok(Account { uid: person.uid, gid: person.gid })
+    Ok((person.uid, person.gid))
 }
 
 /// Other agents stay: the policy goes on without this one.

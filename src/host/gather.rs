@@ -1,23 +1,15 @@
 //! Gathers the facts of this machine for the planner.
 
-use super::{Command, HostError, Observe, Program, users};
+use super::{Command, HostError, Observe, Program, known, users};
 use crate::{
-    engine::{Receipt, Scope},
     formats::{accounts, sudoers},
     model::{
-        AbsPath, AccountName, Uid,
-        facts::{Denial, DirFact, Facts, KnownAgent, marker},
+        AbsPath, AccountName,
+        facts::{Denial, Facts},
     },
     policy::{Dns, Policy},
-    step::AnyStep,
 };
-use std::{
-    collections::BTreeSet,
-    fs::{self, File},
-    io::{self, Read},
-    os::unix::fs::MetadataExt,
-    path::Path,
-};
+use std::{collections::BTreeSet, fs, path::Path};
 
 /// Programs without which nothing works, with Debian's package of each.
 const NEEDED: [(Program, &str); 10] = [
@@ -57,7 +49,7 @@ pub fn facts(policy: &Policy, machine: &dyn Observe) -> Result<Facts, HostError>
             .filter(|(program, _)| program.path().is_none())
             .map(|(p, package)| (p.name(), *package))
             .collect(),
-        nonce: nonce()?,
+        nonce: known::nonce()?,
         catalog: super::catalog::catalog(policy, machine)?,
         ..Facts::default()
     };
@@ -71,18 +63,13 @@ pub fn facts(policy: &Policy, machine: &dyn Observe) -> Result<Facts, HostError>
         }
         for project in &agent.projects {
             for dir in std::iter::once(project.path.clone()).chain(project.path.ancestors()) {
-                facts.dirs.entry(dir).or_insert_with_key(look);
+                facts.dirs.entry(dir).or_insert_with_key(known::directory);
             }
         }
         facts.cron.insert(name.clone(), denial(name, "cron", Program::Crontab));
         facts.at.insert(name.clone(), denial(name, "at", Program::At));
     }
-    for name in known_names(machine, policy)? {
-        let human = policy.agents.get(&name).map_or("", |agent| agent.human.as_str());
-        if let Some(known) = known(&name, human, machine)? {
-            facts.agents.insert(name, known);
-        }
-    }
+    facts.agents = known::agents(policy, machine)?;
     let has_port = |name| facts.agents.get(name).and_then(|known| known.firewall.as_ref()?.gate).is_some();
     let gated = policy.agents.iter().filter(|(_, agent)| agent.network.dns == Dns::Gate);
     // The kernel goes through all its sockets for these tables, which takes milliseconds.
@@ -95,54 +82,6 @@ pub fn facts(policy: &Policy, machine: &dyn Observe) -> Result<Facts, HostError>
 fn text(path: &str) -> Result<String, HostError> {
     let bytes = fs::read(path).map_err(|error| HostError::path("can't read", path, error))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// Names of agents that have a state directory, and those of the policy.
-fn known_names(machine: &dyn Observe, policy: &Policy) -> Result<Vec<AccountName>, HostError> {
-    let mut names: Vec<AccountName> = policy.agents.keys().cloned().collect();
-    names.extend(
-        machine
-            .names(&super::places::fixed(super::places::STATE))?
-            .iter()
-            .filter(|name| *name != super::places::machine_state().name())
-            .filter_map(|name| name.parse().ok()),
-    );
-    names.sort();
-    names.dedup();
-    Ok(names)
-}
-
-/// What a receipt, or without the right to read it the account itself, tells of an agent.
-fn known(name: &AccountName, human: &str, machine: &dyn Observe) -> Result<Option<KnownAgent>, HostError> {
-    match Receipt::load(&Scope::Agent(name.clone()), machine) {
-        Ok(receipt) => {
-            let steps = || receipt.entries.iter().map(|entry| &entry.step);
-            let firewall = steps().find_map(|step| match step {
-                AnyStep::Netfilter(step) => Some(step.firewall.clone()),
-                _ => None,
-            });
-            let account = receipt.account().map(|step| (step.uid, step.gid, step.marker.clone()));
-            // Interrupted after the group and before the account: the id is ours, no marker was used yet.
-            let group = steps().find_map(|step| match step {
-                AnyStep::Group(step) => Some((Uid(step.gid.0), step.gid)),
-                _ => None,
-            });
-            let fresh = marker(name, human, &nonce()?);
-            let known = account.or_else(|| group.map(|(uid, gid)| (uid, gid, fresh)));
-            Ok(known.map(|(uid, gid, marker)| KnownAgent { uid, gid, marker, firewall }))
-        }
-        Err(error) if error.is_permission() => {
-            let person = users::person(name.as_str())?;
-            let ours = |gecos: &str| gecos.starts_with(&format!("agentuser {name} of "));
-            Ok(person.filter(|person| ours(&person.gecos)).map(|person| KnownAgent {
-                uid: person.uid,
-                gid: person.gid,
-                marker: person.gecos,
-                firewall: None,
-            }))
-        }
-        Err(error) => Err(error),
-    }
 }
 
 /// Ports that a service has or might want: those that are listened on or bound, and those of services(5).
@@ -158,12 +97,6 @@ fn service_ports() -> BTreeSet<u16> {
         line.split('#').next()?.split_ascii_whitespace().nth(1)?.split('/').next()?.parse().ok()
     });
     bound.chain(named).filter(|port| *port < 1024).collect()
-}
-
-/// What a directory on the way to a project is; links are not followed.
-fn look(path: &AbsPath) -> Option<DirFact> {
-    let is = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_dir)?;
-    Some(DirFact { owner: Uid(is.uid()), mode: is.mode() & 0o7777 })
 }
 
 /// crontab(1) and at(1): where an allow file exists, only those in it may; else all but those in the deny file. Where
@@ -201,12 +134,4 @@ fn iptables_is_nft() -> bool {
     }
     let version = Command::new(Program::Iptables, ["--version"]).output();
     version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("nf_tables"))
-}
-
-/// Sixteen hexadecimal digits that nobody can guess.
-fn nonce() -> Result<String, HostError> {
-    let mut bytes = [0; 8];
-    let read = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
-    read.map_err(|error: io::Error| HostError::path("can't read", "/dev/urandom", error))?;
-    Ok(format!("{:016x}", u64::from_ne_bytes(bytes)))
 }

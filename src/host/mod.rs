@@ -18,6 +18,7 @@ pub(crate) mod fsids;
 pub mod gather;
 #[cfg(target_os = "linux")]
 mod homes;
+mod known;
 mod lock;
 pub mod mac_open;
 mod mac_query;

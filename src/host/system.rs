@@ -17,8 +17,9 @@ use crate::{
     netlink::{Socket, message::Batch, nft},
     share::{self, Job, Passage, Prior, Report},
 };
-use rustix::fs::{Mode, chmod, mkdir, rmdir};
+use rustix::fs::{Mode, RenameFlags, chmod, mkdir, renameat_with, rmdir};
 use std::{
+    ffi::CString,
     fs,
     io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
     os::unix::fs::OpenOptionsExt,
@@ -44,6 +45,27 @@ impl System {
     /// Has `progress` called while trees are shared.
     pub fn with_progress(progress: impl Fn(u64) + Send + Sync + 'static) -> Self {
         Self { progress: Some(Box::new(progress)) }
+    }
+
+    /// Moves a home from directory to directory, neither reached through a link, for others may have a say on the way to the
+    /// second one; then gives it to its new owner.
+    pub fn move_home(
+        &mut self,
+        from: &AbsPath,
+        to: &AbsPath,
+        (uid, gid): (Uid, Gid),
+        owner: (Uid, Gid),
+    ) -> Result<(), HostError> {
+        let above = |path: &AbsPath| path.parent().unwrap_or_else(AbsPath::root);
+        let (old, new) = (Dir::open(above(from).as_path())?, Dir::open(above(to).as_path())?);
+        renameat_with(&old, from.name(), &new, to.name(), RenameFlags::NOREPLACE)
+            .map_err(|errno| HostError::path("can't move the home to", to, errno))?;
+        let open = |source: io::Error| HostError::path("can't open", to, source);
+        let name = CString::new(to.name()).map_err(|error| open(error.into()))?;
+        let kept = new.open_child(&name).map_err(|errno| open(errno.into()))?;
+        let (agent, owner) = (dir::Account { uid, gid }, dir::Account { uid: owner.0, gid: owner.1 });
+        dir::hand_over(&kept, agent, owner, &mut || {})?;
+        Ok(())
     }
 
     /// A point at which a crash test may end the process: before each change to the machine.

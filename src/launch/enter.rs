@@ -7,7 +7,7 @@
 
 use super::{
     brief::{self, Brief, BriefError, Stamp},
-    canary, confine, environment, keeper,
+    canary, confine, environment, keeper, quoted,
     secrets::Secrets,
 };
 use crate::{
@@ -165,13 +165,6 @@ impl EnterError {
             Self::Usage(_) | Self::Descriptor(..) | Self::LetGo(..) | Self::Exec { .. } => return None,
         })
     }
-}
-
-/// A path as an argument to type.
-pub fn quoted(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    let plain = |c: char| c.is_alphanumeric() || "/._-+@%:,".contains(c);
-    if text.chars().all(plain) { text.into_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// Reads the arguments of `enter`: `--directory=PATH --umask=OCTAL --env=NAME=VALUE... --alone -- COMMAND...`, or one

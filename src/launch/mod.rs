@@ -19,5 +19,8 @@ mod limits;
 #[cfg(target_os = "linux")]
 pub mod relay;
 pub mod secrets;
+mod sudo;
 #[cfg(target_os = "linux")]
 pub mod view;
+
+pub use sudo::{helper, quoted, sudo};

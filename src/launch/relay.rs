@@ -4,11 +4,8 @@
 //! sent to the command by a process of the command's own account: `enter --signal`. What the terminal sends needs no help,
 //! for sudo is in the same foreground group.
 
-use super::brief::Brief;
-use crate::{
-    host::{Program, places},
-    model::AccountName,
-};
+use super::{brief::Brief, sudo};
+use crate::{host::places, model::AccountName};
 use nix::sys::{
     signal::{SigSet, SigmaskHow, Signal, sigprocmask},
     signalfd::SignalFd,
@@ -50,16 +47,6 @@ impl RunError {
             Self::Io(_) | Self::Errno(_) => "agentuser status".into(),
         }
     }
-}
-
-/// The beginning of a command line that sudo runs as `account` without asking for a password.
-pub fn sudo(account: &str) -> io::Result<Command> {
-    let path = Program::Sudo
-        .path()
-        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "sudo is not installed"))?;
-    let mut command = Command::new(path);
-    command.args(["-n", "-u", account, "--", places::PROGRAM]);
-    Ok(command)
 }
 
 /// The beginning of the way in: by sudo to `enter` as the agent, or with the private view to root's half of a session.

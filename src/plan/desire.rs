@@ -10,7 +10,7 @@ use crate::{
         view,
     },
     policy,
-    presets::{ExpandError, Expansion, expand::grouped},
+    presets::{ExpandError, Expansion, expand::grouped, listed},
 };
 use std::{collections::BTreeSet, ops::RangeInclusive};
 
@@ -203,20 +203,24 @@ fn shell(agent: &policy::Agent, facts: &Facts) -> AbsPath {
 }
 
 /// What is made of Linux's own means, or not made on macOS yet, is refused where it is asked for by name: confinement, limits
-/// that `enter` would set, and domains, whose addresses nobody looks up here.
+/// that `enter` would set, and domains and the hosts of tools, whose addresses nobody looks up here.
 fn refuse_what_linux_has(name: &AccountName, agent: &policy::Agent) -> Result<(), DesireError> {
     let (confine, limits) = (&agent.confine, &agent.limits);
     let set = [("limits.processes", limits.processes), ("limits.open-files", limits.open_files)];
     let set = set.into_iter().filter(|(_, limit)| limit.is_some()).map(|(key, _)| key.to_owned());
-    let domain = |entry: &policy::Allow| match entry {
+    let by_name = |entry: &policy::Allow| match entry {
         policy::Allow::Domain { name, .. } => Some(format!("domain: {name}")),
+        // Its hosts are names in the configuration of a tool.
+        policy::Allow::Preset { name, .. } if listed::tool(*name).is_some() => {
+            Some(format!("preset: {name}"))
+        }
         _ => None,
     };
     let lists = [("read", &confine.read), ("write", &confine.write)];
     let lists = lists.into_iter().filter(|(_, list)| !list.is_empty()).map(|(key, _)| key);
     let lines = policy::Line::ALL.into_iter().filter(|line| confine.demands(*line)).map(policy::Line::key);
     let confined = lines.chain(lists).map(|key| format!("confine.{key}"));
-    match confined.chain(set).chain(agent.network.allow.iter().filter_map(domain)).next() {
+    match confined.chain(set).chain(agent.network.allow.iter().filter_map(by_name)).next() {
         Some(asked) => Err(DesireError::NotOnMac { agent: name.clone(), asked }),
         None => Ok(()),
     }

@@ -5,7 +5,7 @@ use crate::{
     programs::STOCK,
 };
 use agentuser::{
-    engine::{Plan, Receipt, Scope, Silent, ensure, report, setup, teardown},
+    engine::{Plan, Receipt, Scope, Silent, ensure, report, reset, setup, teardown},
     formats::mac_acl,
     host::{DirState, FileState, Observe, places},
     model::{
@@ -488,6 +488,7 @@ fn what_macos_can_not_give_is_refused_by_name() {
         ("    limits: {processes: 100}\n", "`limits.processes`"),
         ("    limits: {open-files: 100}\n", "`limits.open-files`"),
         ("    network: {dns: system, allow: [{domain: api.example.com}]}\n", "`domain: api.example.com`"),
+        ("    network: {dns: system, allow: [{preset: npm}]}\n", "`preset: npm`"),
         ("    projects: [{path: /Users/ann/src/shop, git: guard}]\n", "`git: guard`"),
         ("    confine: {landlock: true}\n", "`confine.landlock`"),
     ] {
@@ -541,7 +542,7 @@ fn crashes_in_setup_and_then_in_teardown() {
     let first = machine();
     let total = changes_of(|fake| set_up(fake, &["bot"]), &first);
     let mut pairs = 0;
-    for n in (1..=total + 1).step_by(3) {
+    for n in 1..=total + 1 {
         let mut half = restart(&first, Death::After(n));
         set_up(&mut half, &["bot"]);
         let down = changes_of(|fake| tear_down(fake, &["bot"]), &half);
@@ -557,7 +558,33 @@ fn crashes_in_setup_and_then_in_teardown() {
             }
         }
     }
-    assert!(pairs > 1_000, "{pairs}");
+    assert!(pairs > 3_000, "{pairs}");
+}
+
+#[test]
+fn a_home_that_was_being_made_afresh_is_completed_or_torn_down() {
+    let first = machine();
+    let mut up = restart(&first, Death::Never);
+    assert!(set_up(&mut up, &["bot"]));
+    let afresh = |fake: &mut Fake| {
+        reset(&Scope::Agent(name("bot")), "home:/Users/bot", fake, &mut Silent).is_ok_and(|made| made)
+    };
+    let total = changes_of(afresh, &up);
+    assert!(total >= 4, "{total}");
+    for n in 1..=total {
+        for death in [Death::Before(n), Death::After(n)] {
+            let mut half = restart(&up, death);
+            assert!(!afresh(&mut half), "{death:?}");
+
+            let mut fake = restart(&half, Death::Never);
+            try_set_up(&mut fake, &["bot"]).unwrap_or_else(|error| panic!("{death:?}: {error}"));
+            assert_eq!(drift(&fake, &["bot"]), [], "{death:?}");
+
+            let mut fake = restart(&half, Death::Never);
+            assert!(tear_down(&mut fake, &["bot"]), "{death:?}");
+            assert_as_before(&fake, &first, &format!("torn down, {death:?}"));
+        }
+    }
 }
 
 /// The plan whole, as `setup --dry-run` shows it.

@@ -2,8 +2,9 @@
 //!
 //! Nothing of the agent's runs before: the program and the policy are root's alone, and the environment is made anew.
 
-use super::{Failure, printer, run};
+use super::run;
 use crate::{
+    cli::{Failure, printer},
     host::{places, trust, users},
     launch::{environment, secrets::Secrets},
     model::AccountName,

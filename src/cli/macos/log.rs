@@ -1,7 +1,7 @@
 //! `net log`: what the agents' rules refused, as it happens. Nothing is kept on macOS: pf hands packets to whoever listens.
 
-use super::{Failure, Global, ask, invoker, printer};
 use crate::{
+    cli::{Failure, Global, ask, invoker, printer},
     formats::pflog,
     host::{Program, SYSTEM_PATH},
 };
@@ -12,7 +12,7 @@ use std::{
 };
 
 #[derive(Subcommand, Debug)]
-pub(crate) enum Command {
+pub(crate) enum NetCommand {
     /// What the rules of agents refuse from now on, and with `log: all` what they let out
     Log(Arguments),
 }
@@ -32,8 +32,8 @@ fn program(program: Program) -> Result<process::Command, Failure> {
     Ok(command)
 }
 
-pub(super) fn net(global: &Global, command: &Command) -> Result<ExitCode, Failure> {
-    let Command::Log(arguments) = command;
+pub(in crate::cli) fn net(global: &Global, command: &NetCommand) -> Result<ExitCode, Failure> {
+    let NetCommand::Log(arguments) = command;
     if !invoker::is_root() {
         let mut line = vec!["net".into(), "log".into()];
         line.extend(arguments.blocked.then(|| "--blocked".into()));

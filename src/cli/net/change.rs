@@ -1,12 +1,13 @@
 //! `net allow` and `net deny`: an edit of the policy that keeps its comments and order, and what follows from it.
 
-use super::{list::about, propose};
+use super::list::about;
 use crate::{
     cli::{
         Failure, Global, ask, invoker,
         printer::{self, Mark},
         setup::{self, PATIENCE, draft::edit_failure, show::Shown},
         situation::Situation,
+        system,
     },
     host::{Lock, System, places},
     model::AccountName,
@@ -237,8 +238,12 @@ impl Change<'_> {
         let (name, text, _) = edited()?;
         let mut situation = Situation::of(text, places::POLICY, &System::new())?;
         let names = std::slice::from_ref(&name);
-        let hosts = if self.opens.is_empty() { vec![] } else { propose::hosts(&mut situation, names) };
-        propose::addresses(&mut situation, names, false);
+        let hosts = if self.opens.is_empty() {
+            system::propose_addresses(&mut situation, names);
+            vec![]
+        } else {
+            system::propose(&mut situation, names)
+        };
         let plan = Shown::of(&situation, names, &System::new())?;
         plan.refuse_what_is_foreign()?;
         if !global.quiet {

@@ -2,15 +2,10 @@
 
 mod change;
 mod list;
-pub(super) mod propose;
-mod refresh;
-mod renew;
 mod test;
 mod why;
 
-pub(super) use renew::renew;
-
-use super::{Failure, Global, invoker, net_log, situation::Situation};
+use super::{Failure, Global, invoker, situation::Situation, system};
 use crate::{
     host::{System, places},
     model::{AccountName, desired::Firewall},
@@ -30,10 +25,8 @@ pub(crate) enum Command {
     Allow(change::AllowArguments),
     /// Take a destination away from the agent
     Deny(change::DenyArguments),
-    /// Look again at published ranges, hosts of your tools and addresses of names; ask, and put them in force
-    Refresh(refresh::Arguments),
-    /// What was refused, and what to type about it
-    Log(net_log::Arguments),
+    #[command(flatten)]
+    System(system::NetCommand),
     /// Connect to a destination as the agent; exit 0 when it is open, else 1
     Test(test::Arguments),
 }
@@ -44,14 +37,13 @@ pub(crate) fn net(global: &Global, command: &Command) -> Result<ExitCode, Failur
         Command::Why(arguments) => why::why(global, arguments),
         Command::Allow(arguments) => change::allow(global, arguments),
         Command::Deny(arguments) => change::deny(global, arguments),
-        Command::Refresh(arguments) => refresh::refresh(global, arguments),
-        Command::Log(arguments) => net_log::log(global, arguments),
+        Command::System(command) => system::net(global, command),
         Command::Test(arguments) => test::test(global, arguments),
     }
 }
 
 pub(super) use list::about;
-pub(crate) use test::{ConnectArguments, connect};
+pub(super) use test::{ConnectArguments, connect};
 
 /// The network of one agent: what the policy says, and what that comes to.
 struct View {

@@ -1,20 +1,10 @@
-//! Puts plans in force, and proves it.
+//! Puts plans in force.
 
 use crate::{
-    cli::{Failure, guard, helper, printer::Steps, situation::Situation},
+    cli::{Failure, printer::Steps, situation::Situation, system},
     engine::{self, Plan},
-    host::{System, places, users},
-    launch::{brief::Stamp, keeper::end_keepers, relay},
-    model::{AbsPath, AccountName},
-    step::AnyStep,
-};
-use rustix::fs::{MemfdFlags, memfd_create};
-use std::{
-    fs::File,
-    io::{self, Read, Seek},
-    os::unix::process::CommandExt,
-    process::Stdio,
-    time::{Duration, Instant},
+    host::System,
+    model::AccountName,
 };
 
 /// Puts the plans in force, then has each agent prove it.
@@ -23,135 +13,24 @@ pub(in crate::cli) fn apply(
     names: &[AccountName],
     quiet: bool,
 ) -> Result<(), Failure> {
-    put_in_force(situation, names, None, quiet)?;
-    prove(names)
+    system::put_in_force(situation, names, None, quiet)?;
+    system::prove(names)
 }
 
-/// Applies the plan of the machine and those of these agents. The next session of each proves it, or does not begin.
-pub(in crate::cli) fn put_in_force(
+/// Applies the plan of the machine and those of these agents, each with what `mark` makes of it.
+pub(in crate::cli) fn plans(
     situation: &Situation,
     names: &[AccountName],
-    break_links: Option<&AbsPath>,
-    quiet: bool,
-) -> Result<(), Failure> {
-    let has_sub_uids = situation.gives_sub_uids(names)?;
-    if has_sub_uids {
-        let accounts = names.iter().filter_map(|name| users::person(name.as_str()).ok().flatten());
-        end_keepers(&accounts.map(|account| account.uid).collect::<Vec<_>>());
-    }
-    apply_plans(situation, names, break_links, quiet)?;
-    if has_sub_uids {
-        // Rules held what ran under the ranges until they were taken away. Now the rules go, too.
-        let now = Situation::of(situation.text.clone(), places::POLICY, &System::new())?;
-        apply_plans(&now, names, break_links, quiet)?;
-    }
-    prepare_sessions(names)
-}
-
-fn apply_plans(
-    situation: &Situation,
-    names: &[AccountName],
-    break_links: Option<&AbsPath>,
+    mark: impl Fn(&mut Plan),
     quiet: bool,
 ) -> Result<(), Failure> {
     let mut plans = names.iter().map(|name| situation.agent_plan(name)).collect::<Result<Vec<_>, _>>()?;
-    for plan in &mut plans {
-        mark_links(plan, break_links);
-    }
+    plans.iter_mut().for_each(mark);
     let mut steps = Steps::new(quiet);
-    let mut system = System::with_progress(steps.counter());
-    engine::setup(&situation.machine_plan(), &mut system, &mut steps)?;
+    let mut machine = System::with_progress(steps.counter());
+    engine::setup(&situation.machine_plan(), &mut machine, &mut steps)?;
     for plan in &plans {
-        engine::setup(plan, &mut system, &mut steps)?;
+        engine::setup(plan, &mut machine, &mut steps)?;
     }
     Ok(())
-}
-
-/// Makes ready what sessions read of the policy, and what they need.
-fn prepare_sessions(names: &[AccountName]) -> Result<(), Failure> {
-    guard::start_where_needed();
-    for name in names {
-        helper::stamp(name, &mut System::new())?;
-        helper::make_room_for_reviews(name, &mut System::new())?;
-    }
-    Ok(())
-}
-
-/// Each agent starts a command through the whole way in, as its human would, which refuses where the policy does not hold.
-fn prove(names: &[AccountName]) -> Result<(), Failure> {
-    for name in names {
-        if let Err(said) = start_command(name)? {
-            let error = anyhow::anyhow!("{name} can't start a command: {said}");
-            let by_sudo = said.starts_with("sudo: ");
-            let refused = || relay::RunError::NotLetIn(name.clone()).hint();
-            return Err(Failure::new(error).hint(if by_sudo {
-                refused()
-            } else {
-                "agentuser status".into()
-            }));
-        }
-    }
-    Ok(())
-}
-
-/// The same where all is in force already.
-pub(super) fn prove_again(names: &[AccountName]) -> Result<(), Failure> {
-    prepare_sessions(names)?;
-    prove(names)
-}
-
-/// Starts a command as the agent, in the way of its human; where that fails, answers what was said, escaped.
-///
-/// From the start on, the agent's other processes may stop it, or write to its descriptors and hold them. So the time is
-/// limited, and what it says goes to a file, of which no end has to be waited for.
-fn start_command(name: &AccountName) -> Result<Result<(), String>, Failure> {
-    const PATIENCE: Duration = Duration::from_secs(10);
-    const LONGEST: u64 = 4096;
-    let mut said = File::from(memfd_create("said", MemfdFlags::CLOEXEC).map_err(io::Error::from)?);
-    let Some(brief) = Stamp::read(name).and_then(|stamp| stamp.brief) else {
-        return Ok(Err("its part of the policy is not in force".into()));
-    };
-    let Some(human) = users::person(&brief.human)? else {
-        return Ok(Err(format!("there is no account `{}`", brief.human)));
-    };
-    let mut child = relay::way_in(&brief)?
-        .args(["--directory=", "--alone", "--", "/bin/true"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(said.try_clone()?)
-        .uid(human.uid.0)
-        .gid(human.gid.0)
-        .spawn()?;
-    let end = Instant::now() + PATIENCE;
-    let status = loop {
-        if let Some(status) = child.try_wait()? {
-            break status;
-        }
-        if Instant::now() > end {
-            child.kill()?;
-            child.wait()?;
-            return Ok(Err(format!("it did not start in {} seconds", PATIENCE.as_secs())));
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    };
-    if status.success() {
-        return Ok(Ok(()));
-    }
-    let mut text = Vec::new();
-    said.rewind()?;
-    said.take(LONGEST).read_to_end(&mut text)?;
-    let text = String::from_utf8_lossy(&text).trim().escape_debug().to_string();
-    Ok(Err(text.replace("\\'", "'").replace("\\\"", "\"").replace("\\n", "\n")))
-}
-
-/// Has files of one project that have names outside it replaced by copies.
-fn mark_links(plan: &mut Plan, root: Option<&AbsPath>) {
-    for step in &mut plan.steps {
-        let job = match step {
-            AnyStep::ShareAcl(share) => &mut share.job,
-            AnyStep::ShareMount(share) => &mut share.job,
-            _ => continue,
-        };
-        job.break_links = root == Some(&job.root);
-    }
 }

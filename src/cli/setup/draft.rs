@@ -2,7 +2,7 @@
 
 use super::{Answers, Arguments, offer};
 use crate::{
-    cli::{Failure, Global, ask as question, existing_directory, invoker},
+    cli::{Failure, Global, ask as question, existing_directory, invoker, system},
     host::places,
     model::{AbsPath, AccountName, PortRange},
     policy::{self, Access, Agent, Allow, Dns, HumanName, PRESETS, Policy, Project, edit},
@@ -164,7 +164,7 @@ fn without_offer(
     agent.network.allow = allow;
     // Names that nobody resolves open nothing.
     let by_name = |entry: &Allow| matches!(entry, Allow::Preset { .. } | Allow::Domain { .. });
-    if agent.network.allow.iter().any(by_name) {
+    if system::HAS_GATE && agent.network.allow.iter().any(by_name) {
         agent.network.dns = Dns::Gate;
     }
     let text = match existing {

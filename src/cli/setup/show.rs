@@ -232,9 +232,7 @@ pub(super) fn next(situation: &Situation, names: &[AccountName]) {
         );
         let start = agent.projects.first().map_or_else(
             || "agentuser shell --home".to_owned(),
-            |project| {
-                format!("cd {} && agentuser shell", crate::launch::enter::quoted(project.path.as_path()))
-            },
+            |project| format!("cd {} && agentuser shell", crate::launch::quoted(project.path.as_path())),
         );
         printer::data(&format!("Next: {start}"));
     }

@@ -11,7 +11,7 @@ pub use facts::facts;
 
 use super::{
     Act, Command, DirState, FileState, HostError, Installed, Jump, Observe, Query, Seen, Shared, Validator,
-    files, modes, places, users,
+    files, modes, users,
 };
 use crate::{
     formats::pf,
@@ -33,6 +33,22 @@ impl System {
     /// The machine.
     pub fn new() -> Self {
         Self
+    }
+
+    /// The machine. The child that walks over a tree tells no numbers on macOS, so that `progress` is never called.
+    pub fn with_progress(_: impl Fn(u64) + Send + Sync + 'static) -> Self {
+        Self
+    }
+
+    /// Moves a home where nothing is yet, and gives it to its new owner.
+    pub fn move_home(
+        &mut self,
+        from: &AbsPath,
+        to: &AbsPath,
+        (uid, _): (Uid, Gid),
+        owner: (Uid, Gid),
+    ) -> Result<(), HostError> {
+        homes::keep(from, to, uid, owner)
     }
 }
 
@@ -231,9 +247,4 @@ impl Act for System {
         files::remove(record)?;
         Ok(seen)
     }
-}
-
-/// Whether something was ever set up here.
-pub fn is_set_up() -> bool {
-    std::path::Path::new(places::STATE).exists()
 }

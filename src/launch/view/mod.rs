@@ -24,6 +24,7 @@ pub use system::why_not;
 use super::{
     brief::Brief,
     enter::{self, Ended, EnterError},
+    quoted,
 };
 use crate::{
     host::{places, sys},
@@ -112,11 +113,11 @@ impl SessionError {
             Self::Usage | Self::Plain(_) => Some("agentuser run, which goes the right way".into()),
             Self::Account(_) => Some("agentuser status, then agentuser setup".into()),
             Self::Directory { path, .. } => {
-                Some(format!("ls -ld {}, then agentuser status", enter::quoted(path.as_ref())))
+                Some(format!("ls -ld {}, then agentuser status", quoted(path.as_ref())))
             }
             Self::Git { path, .. } => Some(format!(
                 "ls -la {}; mend it, or write `git: open` for the project in /etc/agentuser/policy.yaml",
-                enter::quoted(path.as_ref())
+                quoted(path.as_ref())
             )),
             Self::Limits(_) => Some("leave `memory` and `cpus` out of `limits`, then agentuser setup".into()),
             Self::View { .. } | Self::Rights(_) => {

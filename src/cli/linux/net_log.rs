@@ -1,11 +1,11 @@
 //! `net log`: what was refused, and what to type about it.
 
-use super::{Failure, Global, invoker, printer};
 use crate::{
     audit::{
         self, Record,
         view::{Row, View},
     },
+    cli::{Failure, Global, invoker, printer},
     model::{AbsPath, harmless},
 };
 use clap::Args;

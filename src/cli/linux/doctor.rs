@@ -1,11 +1,11 @@
 //! `doctor`: tries each known way around as the agent, inside a real session, and as the human, for control.
 
-use super::{
-    Failure, Global, invoker,
-    printer::{self, Mark},
-    run,
-};
+use super::run;
 use crate::{
+    cli::{
+        Failure, Global, invoker,
+        printer::{self, Mark},
+    },
     doctor::{
         Bait, Finding, Laid, Looks, Probe, Verdict, judge, probe,
         toolchains::{Toolchain, unreached},

@@ -1,11 +1,11 @@
 //! `review`: what the agent left that the human's own tools execute.
 
-use super::{
-    Failure, Global, invoker,
-    printer::{self, Mark},
-    run,
-};
+use super::run;
 use crate::{
+    cli::{
+        Failure, Global, invoker,
+        printer::{self, Mark},
+    },
     host::places,
     launch::brief::Brief,
     model::{AbsPath, AccountName},

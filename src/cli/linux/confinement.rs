@@ -1,7 +1,7 @@
 //! What of the confinement is in force on this kernel, for `status`.
 
-use super::printer::{self, Mark};
 use crate::{
+    cli::printer::{self, Mark},
     host::{Observe, places},
     launch::confine::{Carried, Kernel, Orders},
     model::{AccountName, view::View},

@@ -1,7 +1,8 @@
 //! What sudoers lets the human call as root without a password, with fixed arguments, and what the service manager calls.
 
-use super::{Failure, guard, invoker, net, secret, situation, situation::Situation, status, stop};
+use super::{guard, net};
 use crate::{
+    cli::{Failure, invoker, secret, situation, status, stop},
     engine::{Receipt, Scope, ensure},
     host::{Act, FileState, Lock, Observe, System, Validator, places},
     launch::brief::{Stamp, moment},
@@ -47,27 +48,13 @@ pub(crate) fn helper(command: &Command) -> Result<ExitCode, Failure> {
         return Err(Failure::usage("`helper` is for agentuser itself to call, as root"));
     }
     match command {
-        Command::Status { name } => tell(name),
+        Command::Status { name } => status::helper(name),
         Command::Ensure { name } => load(std::slice::from_ref(name)),
         Command::Stop { name } => stop::helper(name),
         Command::Secret { name } => secret::helper(name),
         Command::Renew { ranges } => net::renew(*ranges),
         Command::Boot => load(&situation::agents_set_up(&System::new())?),
     }
-}
-
-/// Steps on the human's files are left out: the human looks at those.
-fn tell(name: &AccountName) -> Result<ExitCode, Failure> {
-    let machine = System::new();
-    let (text, _) =
-        invoker::policy()?.ok_or_else(|| Failure::usage("there is no policy").hint("agentuser setup"))?;
-    let situation = Situation::of(text, places::POLICY, &machine)?;
-    let mut reports = situation::compare(&situation.machine_plan(), &machine, false)?;
-    reports.extend(situation::compare(&situation.agent_plan(name)?, &machine, false)?);
-    let lines: Vec<_> = reports.iter().map(status::Line::of).collect();
-    let json = serde_json::to_string(&lines).map_err(Failure::new)?;
-    super::printer::data(&json);
-    Ok(ExitCode::SUCCESS)
 }
 
 /// How often rules are loaded again that another tool put out of force meanwhile, as they do at boot.

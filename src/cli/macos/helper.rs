@@ -1,11 +1,7 @@
 //! What root does for others: `firewall ensure` for launchd, and what sudoers lets the human call without a password.
 
-use super::{
-    Failure, invoker, printer,
-    situation::{self, Situation},
-    status, stop,
-};
 use crate::{
+    cli::{Failure, invoker, secret, situation, status, stop},
     engine::{self, Scope},
     host::{Lock, System},
     model::AccountName,
@@ -36,6 +32,11 @@ pub(crate) enum Helper {
         /// The agent
         name: AccountName,
     },
+    /// Keeps, lists or forgets tokens of an agent, as asked on standard input
+    Secret {
+        /// The agent
+        name: AccountName,
+    },
 }
 
 fn refuse_others() -> Result<(), Failure> {
@@ -55,15 +56,10 @@ pub(super) fn ensure() -> Result<ExitCode, Failure> {
 pub(super) fn helper(command: &Helper) -> Result<ExitCode, Failure> {
     refuse_others()?;
     match command {
-        Helper::Status { name } => {
-            let machine = System::new();
-            let situation = Situation::present(&machine)?;
-            let lines = status::lines(&situation, name, &machine, false)?;
-            printer::data(&serde_json::to_string(&lines).map_err(Failure::new)?);
-            Ok(ExitCode::SUCCESS)
-        }
+        Helper::Status { name } => status::helper(name),
         Helper::Ensure { name } => load(std::slice::from_ref(name)),
         Helper::Stop { name } => stop::helper(name),
+        Helper::Secret { name } => secret::helper(name),
     }
 }
 

@@ -1,13 +1,13 @@
 //! `status --moved`: what carries an agent's entries and lies in no project, for an ACL stays on a file that is moved out.
 
+use super::run;
 use crate::{
     cli::{
         Failure, Global, existing_directory, invoker,
         printer::{self, Mark},
-        run,
     },
     host::users,
-    launch::enter::quoted,
+    launch::quoted,
     model::{AbsPath, PathBytes},
     share::{self, Access, Job},
 };

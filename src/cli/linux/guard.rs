@@ -1,8 +1,9 @@
 //! `guard`: the service, and its children without privilege.
 
-use super::{Failure, helper, invoker, printer, situation};
+use super::helper;
 use crate::{
     audit,
+    cli::{Failure, invoker, printer, situation},
     engine::{Receipt, Scope, State},
     gate,
     guard::{Agent, Duties, Guard},

@@ -1,0 +1,97 @@
+//! What the commands need of Linux, and the commands that are there alone.
+
+mod apply;
+mod confinement;
+mod doctor;
+mod guard;
+mod helper;
+mod moved;
+mod net;
+mod net_log;
+mod review;
+mod run;
+mod situation;
+mod status;
+mod teardown;
+
+pub(super) use apply::{prove, prove_again, put_in_force};
+pub(super) use net::{NetCommand, net, propose, propose_addresses};
+pub(super) use run::launch;
+pub(super) use situation::{facts, notices, refuse_unfit_machine};
+pub(super) use status::{Open, Sessions, StatusArguments, service_notice};
+pub(super) use teardown::{after_the_last, before_teardown};
+
+use super::{Failure, Global};
+use clap::{Args, Subcommand};
+use std::{ffi::OsString, process::ExitCode};
+
+/// Whether names can be resolved by the agent's own gate.
+pub(super) const HAS_GATE: bool = true;
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Try each known way around the isolation, as the agent and for control as you; exit 1 when one is open
+    Doctor(doctor::Arguments),
+    /// What the agent left that your own tools will execute; with --strict, exit 3 when there is something
+    Review(review::Arguments),
+    /// For sudo and the service manager to call
+    #[command(hide = true, subcommand)]
+    Helper(helper::Command),
+    /// The service that keeps the network policy in force
+    #[command(hide = true)]
+    Guard(guard::Arguments),
+    /// For agentuser itself to call
+    #[command(hide = true)]
+    Look,
+    /// For agentuser itself to call, beside a session
+    #[command(hide = true)]
+    Keep,
+    /// For agentuser itself to call, as the agent and as the human
+    #[command(hide = true)]
+    Probe,
+    /// For agentuser itself to call
+    #[command(hide = true)]
+    Worker,
+    /// For agentuser itself to call
+    #[command(hide = true)]
+    Errand,
+}
+
+/// The two commands that sudo starts on the path of every launch must start at once.
+pub(super) fn at_once(arguments: &[OsString]) -> Option<ExitCode> {
+    let word = |at: usize| arguments.get(at).and_then(|word| word.to_str());
+    match (word(1), word(2)) {
+        (Some("enter"), _) => Some(run::enter(arguments[2..].to_vec())),
+        (Some("helper"), Some("session")) => Some(run::session(arguments[3..].to_vec())),
+        _ => None,
+    }
+}
+
+pub(super) fn dispatch(global: &Global, command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Doctor(arguments) => return doctor::doctor(global, &arguments),
+        Command::Review(arguments) => return review::review(global, &arguments),
+        Command::Helper(command) => return helper::helper(&command),
+        Command::Guard(arguments) => return guard::guard(&arguments),
+        Command::Probe => return doctor::probe(),
+        Command::Look => crate::review::look::main().map_err(Failure::new)?,
+        Command::Keep => crate::launch::keeper::humans().map_err(Failure::new)?,
+        Command::Worker => crate::host::worker::main().map_err(Failure::new)?,
+        Command::Errand => crate::host::errand::main().map_err(Failure::new)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How sharing goes beyond entries of an ACL.
+#[derive(Args, Debug)]
+pub(crate) struct ShareArguments {
+    /// Replace files that have other names outside the project by copies, so that the agent may write them
+    #[arg(long)]
+    break_links: bool,
+}
+
+impl ShareArguments {
+    pub(super) fn break_links(&self) -> bool {
+        self.break_links
+    }
+}

@@ -1,0 +1,93 @@
+//! What `status` tells on Linux alone: the confinement of sessions, their limits, the guard, and what was moved.
+
+use super::{
+    confinement::{self, Confinement},
+    moved,
+};
+use crate::{
+    cli::{
+        Failure, Global,
+        printer::{self, Mark},
+        situation::Situation,
+    },
+    host::System,
+    model::AccountName,
+    policy::{self, Agent},
+};
+use clap::Args;
+use serde::Serialize;
+use std::{path::PathBuf, process::ExitCode};
+
+#[derive(Args, Debug)]
+pub(crate) struct StatusArguments {
+    /// Look through your home for what was moved out of a project and is still open to the agent
+    #[arg(long)]
+    moved: bool,
+    /// Look through this directory instead
+    #[arg(long, value_name = "DIR", requires = "moved")]
+    below: Option<PathBuf>,
+}
+
+impl StatusArguments {
+    /// What was asked for instead of the status.
+    pub(in crate::cli) fn instead(&self, global: &Global, json: bool) -> Result<Option<ExitCode>, Failure> {
+        self.moved.then(|| moved::show(global, self.below.as_ref(), json)).transpose()
+    }
+}
+
+/// What sessions of an agent give up, and what they may use.
+#[derive(Debug, Serialize)]
+pub(crate) struct Sessions {
+    confinement: Confinement,
+    /// In words.
+    limits: Vec<String>,
+}
+
+impl Sessions {
+    pub(in crate::cli) fn of(name: &AccountName, agent: &Agent, machine: &System) -> Self {
+        Self { confinement: Confinement::of(name, agent, machine), limits: agent.limits.in_words() }
+    }
+
+    /// Whether they can begin.
+    pub(in crate::cli) fn start(&self) -> bool {
+        self.confinement.starts()
+    }
+
+    pub(in crate::cli) fn show(&self) {
+        confinement::show(&self.confinement);
+        if !self.limits.is_empty() {
+            printer::marked(Mark::Good, &format!("limits: {}", self.limits.join(", ")));
+        }
+    }
+}
+
+/// Nothing that the policy could not close.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Open {}
+
+impl Open {
+    #[expect(clippy::unused_self, reason = "on macOS there is something to show")]
+    pub(in crate::cli) fn show(&self) {}
+}
+
+/// What a person should know of the guard. Whether it should run is a step of its own where a service manager sees to it.
+pub(in crate::cli) fn service_notice(situation: &Situation) -> Option<String> {
+    let Some(guard) = crate::guard::state() else {
+        let needs = |agent: &policy::Agent| {
+            agent.network.dns == policy::Dns::Gate || agent.network.log != policy::Log::None
+        };
+        let needed = situation.policy.agents.values().any(needs);
+        return needed.then(|| {
+            "no guard runs here: names are not answered, and refusals are not recorded; the next `agentuser run` starts one"
+                .into()
+        });
+    };
+    let faults =
+        guard.agents.iter().filter_map(|agent| Some(format!("{}: {}", agent.name, agent.fault.as_ref()?)));
+    let lost = (guard.lost_lines > 0).then(|| format!("{} lines of audit logs were lost", guard.lost_lines));
+    let repairs = (guard.repairs > 0).then(|| {
+        format!("it put rules in force again {} times that another tool had changed", guard.repairs)
+    });
+    let said: Vec<_> = faults.chain(lost).chain(repairs).collect();
+    (!said.is_empty()).then(|| format!("guard: {}", said.join("; ")))
+}
