@@ -70,6 +70,22 @@ fn nor_does_it_with_iptables_alone() {
     change_under_load(&world);
 }
 
+/// What nft made goes without it, or stays where it is in nobody's way.
+#[test]
+fn without_nft_the_first_belt_alone_goes_on() {
+    let Some(mut world) = World::with("{}") else { return };
+    let _remote = world.serve(Who::Remote, &LISTENERS);
+    let mirror = |world: &World| world.host.sh("nft list tables").contains("inet agentuser_");
+    assert!(mirror(&world));
+    world.hide("nft");
+    world.set_up(POLICIES[0]);
+    assert!(!mirror(&world));
+    world.agentuser(&["status"]).ok();
+    world.open(Who::Human, &LISTENERS);
+    world.refused(Who::Agent, &LISTENERS[..4]);
+    world.open(Who::Agent, &LISTENERS[4..]);
+}
+
 fn change_under_load(world: &World) {
     let _remote = world.serve(Who::Remote, &LISTENERS);
     world.open(Who::Human, &LISTENERS);
