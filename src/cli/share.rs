@@ -6,7 +6,8 @@ use super::{
     situation::Situation,
 };
 use crate::{
-    host::{Lock, System, places},
+    host::{Lock, System, places, users},
+    launch::keeper,
     model::{AbsPath, AccountName},
     policy::{Access, Project, edit},
 };
@@ -72,6 +73,14 @@ pub(crate) fn unshare(global: &Global, arguments: &UnshareArguments) -> Result<E
     Ok(ExitCode::SUCCESS)
 }
 
+/// Whether sessions run that have this project otherwise than the policy now does: a private view is made once, at their begin.
+fn is_behind(situation: &Situation, name: &AccountName, path: &AbsPath) -> Result<bool, Failure> {
+    let view = situation.desired(name)?.view;
+    let shared = view.private.is_some_and(|view| view.projects.iter().any(|seen| seen.path == *path));
+    let uid = users::person(name.as_str())?.map(|account| account.uid);
+    Ok(shared && uid.is_some_and(|uid| keeper::sessions_run(&[uid])))
+}
+
 /// Edits the policy and puts it in force. Whoever types the command has decided: there is no further question.
 fn change(
     global: &Global,
@@ -104,6 +113,11 @@ fn change(
     setup::put_in_force(&situation, std::slice::from_ref(&name), links, global.quiet)?;
     if !global.quiet && !differs && links.is_none() {
         printer::data(&format!("The policy for {path} is as it was."));
+    }
+    if differs && is_behind(&situation, &name, path)? {
+        printer::warn(&format!(
+            "sessions of {name} that run now keep the projects that they began with; {path} counts from the next one on"
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -11,7 +11,7 @@
 mod sessions;
 mod watch;
 
-pub use sessions::end_keepers;
+pub use sessions::{end_keepers, run as sessions_run};
 
 use super::{
     brief::{Brief, Stamp},

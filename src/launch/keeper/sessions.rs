@@ -11,8 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Whether one of these accounts has a process.
-pub(super) fn run(agents: &[Uid]) -> bool {
+/// Whether one of these agents has a process that is no keeper.
+pub fn run(agents: &[Uid]) -> bool {
     processes().any(|(pid, owner)| agents.contains(&owner) && keeper(&pid).is_none())
 }
 
