@@ -74,6 +74,7 @@ pub(crate) fn unshare(global: &Global, arguments: &UnshareArguments) -> Result<E
 }
 
 /// Whether sessions run that have this project otherwise than the policy now does: a private view is made once, at their begin.
+/// To be asked before children of this process become the agent to see to its files.
 fn is_behind(situation: &Situation, name: &AccountName, path: &AbsPath) -> Result<bool, Failure> {
     let view = situation.desired(name)?.view;
     let shared = view.private.is_some_and(|view| view.projects.iter().any(|seen| seen.path == *path));
@@ -110,11 +111,12 @@ fn change(
     let (name, text, differs) = edited()?;
     let situation = Situation::of(text, places::POLICY, &System::new())?;
     situation.desired(&name)?;
+    let behind = differs && is_behind(&situation, &name, path)?;
     setup::put_in_force(&situation, std::slice::from_ref(&name), links, global.quiet)?;
     if !global.quiet && !differs && links.is_none() {
         printer::data(&format!("The policy for {path} is as it was."));
     }
-    if differs && is_behind(&situation, &name, path)? {
+    if behind {
         printer::warn(&format!(
             "sessions of {name} that run now keep the projects that they began with; {path} counts from the next one on"
         ));

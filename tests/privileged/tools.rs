@@ -2,7 +2,7 @@
 //! managers and builds, all without a network. A tool that is not installed is named and passed over.
 
 use crate::common::{AGENT, Machine, Terminal};
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 const SHARING: [&str; 2] = ["acl", "mount"];
 
@@ -112,6 +112,14 @@ fn a_pager() {
     }
 }
 
+/// Types a key of tmux's after its prefix, as slowly as no paste comes (`assume-paste-time` in tmux(1)).
+fn prefixed(terminal: &mut Terminal, key: &str) {
+    for key in ["\x02", key] {
+        std::thread::sleep(Duration::from_millis(50));
+        terminal.send(key);
+    }
+}
+
 #[test]
 fn a_multiplexer() {
     if !there("/usr/bin/tmux") {
@@ -125,7 +133,7 @@ fn a_multiplexer() {
         terminal.send("echo $((6*7)) >made; echo do''ne\r");
         terminal.expect("done");
         // Detached, it goes on; another session of the agent's comes back to it.
-        terminal.send("\x02d");
+        prefixed(&mut terminal, "d");
         terminal.expect("[detached");
         assert!(terminal.wait().success(), "{sharing}: {}", terminal.shown());
         assert_eq!(read(&machine, "made"), "42", "{sharing}");

@@ -13,7 +13,7 @@ use std::{
 
 /// Whether one of these agents has a process that is no keeper.
 pub fn run(agents: &[Uid]) -> bool {
-    processes().any(|(pid, owner)| agents.contains(&owner) && keeper(&pid).is_none())
+    processes().any(|(pid, owner)| agents.contains(&owner) && lives(&pid) && keeper(&pid).is_none())
 }
 
 /// Those of the accounts that have no keeper.
@@ -58,11 +58,20 @@ fn keeper(pid: &str) -> Option<Uid> {
         return None;
     }
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let state = status.lines().find_map(|line| line.strip_prefix("State:"))?.trim_start();
-    if state.starts_with(['Z', 'X']) {
-        // Ended, and nobody has asked how.
+    if ended(&status) {
         return None;
     }
     let uid = status.lines().find_map(|line| line.strip_prefix("Uid:")?.split_ascii_whitespace().next());
     Some(Uid(uid?.parse().ok()?))
+}
+
+/// Whether a process is more than an entry that its parent has not asked for yet.
+fn lives(pid: &str) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/status")).is_ok_and(|status| !ended(&status))
+}
+
+/// Whether a process has ended, as its `status` tells (proc(5)).
+fn ended(status: &str) -> bool {
+    let state = status.lines().find_map(|line| line.strip_prefix("State:"));
+    state.is_none_or(|state| state.trim_start().starts_with(['Z', 'X']))
 }

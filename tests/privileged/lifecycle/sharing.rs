@@ -93,9 +93,8 @@ fn a_session_that_runs_does_not_see_a_new_project() {
         machine.set_up_policy(&format!("    sharing: {sharing}\n"));
         let wait = format!("until test -e go; do sleep 0.05; done; cat {more}/f");
         let mut session = human.command(&["agentuser", "run", "--", "sh", "-c", &wait]).spawn().unwrap();
-        until("the session runs", || {
-            processes_of(nix::unistd::User::from_name(AGENT).unwrap().unwrap().uid.as_raw()).len() >= 2
-        });
+        let uid = nix::unistd::User::from_name(AGENT).unwrap().unwrap().uid.as_raw();
+        until("the session runs", || processes_of(uid).len() >= 2);
         let shared = machine.agentuser(&["share", &more]).ok();
         assert!(shared.said().contains(said), "{shared:?}");
         human.write("shop/go", "");
@@ -104,6 +103,7 @@ fn a_session_that_runs_does_not_see_a_new_project() {
         // The control: the next session sees it, and with none at work nothing is said.
         human.run(&["agentuser", "run", "--", "cat", &format!("{more}/f")]).ok();
         machine.agentuser(&["stop"]).ok();
+        until("keepers have ended, too", || processes_of(uid).is_empty());
         machine.agentuser(&["unshare", &more]).ok();
         let shared = machine.agentuser(&["share", &more]).ok();
         assert!(!shared.said().contains(said), "{shared:?}");
