@@ -36,9 +36,6 @@ pub(crate) struct Arguments {
     /// How projects are shared: entries on the files, or id-mapped mounts
     #[arg(long, value_name = "HOW")]
     pub(super) sharing: Option<sharing::How>,
-    /// Root is to ask for it, who can try
-    #[arg(long, hide = true, conflicts_with = "sharing")]
-    pub(super) ask_sharing: bool,
     /// Let the agent reach this, as `net allow` reads it: 10.20.0.0/16:5432,8000-8099, a domain, preset:NAME; may be repeated
     #[arg(long, value_name = "DESTINATION")]
     pub(super) allow: Vec<String>,
@@ -65,7 +62,7 @@ pub(crate) struct Arguments {
 pub(crate) fn setup(global: &Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
     let existing = invoker::policy()?;
     let mut answers = draft::ask(global, arguments, existing.as_ref())?;
-    if invoker::is_root() && answers.arguments.ask_sharing {
+    if invoker::is_root() && answers.arguments.sharing == Some(sharing::How::Ask) {
         sharing::ask(&mut answers.arguments)?;
     }
     // Checked before a password is asked for.
@@ -183,7 +180,7 @@ impl Answers {
             option("--read-only", dir.into());
         }
         if let Some(how) = sharing {
-            option("--sharing", how.sharing().to_string().into());
+            option("--sharing", how.word().into());
         }
         for net in allow {
             option("--allow", net.into());
@@ -191,7 +188,6 @@ impl Answers {
         for port in loopback {
             option("--loopback", port.into());
         }
-        line.extend(self.arguments.ask_sharing.then(|| "--ask-sharing".into()));
         line.extend(self.arguments.yes.then(|| "--yes".into()));
         line.extend(self.global.quiet.then(|| "--quiet".into()));
         line

@@ -99,8 +99,8 @@ fn a_pager() {
     }
     for sharing in SHARING {
         let Some(machine) = set_up(sharing) else { return };
-        let lines: String = (1..=200).map(|n| format!("line {n}.\n")).collect();
-        machine.human().write("shop/long", &lines);
+        let lines: Vec<_> = (1..=200).map(|n| format!("line {n}.\n")).collect();
+        machine.human().write("shop/long", &lines.concat());
         let mut terminal = start(&machine, "/usr/bin/less long; echo ended");
         terminal.expect("line 20.");
         assert!(!terminal.shown().contains("line 200."), "control: it shows one page");

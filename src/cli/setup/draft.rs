@@ -59,7 +59,7 @@ pub(super) fn ask(
         list.push(PathBuf::from(answer.trim()));
     }
     let shares = !arguments.project.is_empty() || !arguments.read_only.is_empty();
-    arguments.ask_sharing = shares && arguments.sharing.is_none();
+    arguments.sharing = arguments.sharing.or(shares.then_some(sharing::How::Ask));
     let presets: Vec<String> =
         PRESETS.iter().map(|preset| format!("{preset:<18} {}", about(*preset).opens)).collect();
     let chosen = question::some_of("Services that it may reach (space chooses, enter goes on)", &presets)?;
@@ -147,8 +147,8 @@ fn without_offer(
             .hint("agentuser net allow DESTINATION"));
         }
         let text = add_projects(text, &policy, &name, projects)?;
-        let text = match arguments.sharing {
-            Some(how) => edit::set_sharing(&text, &name, how.sharing()).map_err(edit_failure)?,
+        let text = match arguments.sharing.and_then(sharing::How::sharing) {
+            Some(sharing) => edit::set_sharing(&text, &name, sharing).map_err(edit_failure)?,
             None => text,
         };
         return Ok(in_force(Some(&name), text));
@@ -169,7 +169,7 @@ fn without_offer(
     let human: HumanName = human.parse().map_err(|error| Failure::usage(format!("{error}")))?;
     let mut agent = Agent::new(human);
     agent.projects = projects;
-    agent.sharing = arguments.sharing.map(sharing::How::sharing).unwrap_or_default();
+    agent.sharing = arguments.sharing.and_then(sharing::How::sharing).unwrap_or_default();
     agent.network.allow = allow;
     // Names that nobody resolves open nothing.
     let by_name = |entry: &Allow| matches!(entry, Allow::Preset { .. } | Allow::Domain { .. });

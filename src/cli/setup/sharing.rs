@@ -22,19 +22,33 @@ pub(in crate::cli) enum How {
     Acl,
     /// By id-mapped mounts: nothing on the disk changes; ext4, xfs, btrfs, tmpfs
     Mount,
+    /// As is answered to root, who can try
+    #[value(hide = true)]
+    Ask,
 }
 
 impl How {
-    pub(in crate::cli) fn sharing(self) -> Sharing {
+    /// What it says; nothing before the answer.
+    pub(in crate::cli) fn sharing(self) -> Option<Sharing> {
         match self {
-            Self::Acl => Sharing::Acl,
-            Self::Mount => Sharing::Mount,
+            Self::Acl => Some(Sharing::Acl),
+            Self::Mount => Some(Sharing::Mount),
+            Self::Ask => None,
         }
+    }
+
+    /// The word on the command line.
+    pub(in crate::cli) fn word(self) -> String {
+        self.sharing().map_or_else(|| "ask".into(), |sharing| sharing.to_string())
     }
 }
 
 /// Asks, as root, where mounts can be had for all of these projects; elsewhere there is nothing to choose.
 pub(super) fn ask(arguments: &mut Arguments) -> Result<(), Failure> {
+    arguments.sharing = None;
+    if arguments.yes || !question::possible() {
+        return Ok(());
+    }
     let human = arguments.human.as_deref().map(users::person).transpose()?.flatten();
     let Some(human) = human.filter(|_| view::why_not().is_none()) else { return Ok(()) };
     for dir in arguments.project.iter().chain(&arguments.read_only) {

@@ -52,7 +52,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_else_changes(mut policy in strategies::policy(), mount: bool) {
+        fn nothing_else_changes(mut policy in strategies::policies(), mount: bool) {
             let sharing = if mount { Sharing::Mount } else { Sharing::Acl };
             let Some(name) = policy.agents.keys().next().cloned() else { return Ok(()) };
             let text = set_sharing(&render(&policy), &name, sharing).unwrap();
