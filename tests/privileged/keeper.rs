@@ -61,6 +61,17 @@ fn keepers_end_after_the_last_session() {
     until("the keepers end", || keepers(human).is_empty());
 }
 
+/// They see that the session goes on, for longer than they stay after one.
+#[test]
+fn keepers_stay_as_long_as_the_session() {
+    let Some(machine) = Machine::set_up() else { return };
+    let human = machine.human();
+    let _session = Session::start(human);
+    let first = keepers(human);
+    std::thread::sleep(Duration::from_secs(9));
+    assert_eq!(keepers(human), first);
+}
+
 #[test]
 fn keys_stay_as_their_tools_want_them() {
     let Some(machine) = Machine::set_up() else { return };

@@ -80,7 +80,9 @@ impl Netns {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         for left in fs::read_dir("/run/netns").into_iter().flatten().flatten() {
             let left = left.file_name().to_string_lossy().into_owned();
-            drop(left.starts_with("t_pv_").then_some(Self(left)));
+            if left.starts_with("t_pv_") {
+                drop(Self(left));
+            }
         }
         let name = format!("t_pv_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         system(&["ip", "netns", "add", &name]);
