@@ -3,6 +3,7 @@
 pub(super) mod apply;
 pub(super) mod draft;
 mod offer;
+mod sharing;
 pub(super) mod show;
 
 pub(super) use apply::apply;
@@ -21,7 +22,7 @@ pub(super) const PATIENCE: Duration = Duration::from_mins(2);
 #[derive(Args, Debug, Clone, Default)]
 pub(crate) struct Arguments {
     /// Take this policy file; it becomes /etc/agentuser/policy.yaml
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["project", "read_only", "allow", "loopback"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["project", "read_only", "allow", "loopback", "sharing"])]
     pub(super) policy: Option<PathBuf>,
     /// Who may become the agent; default: you
     #[arg(long, value_name = "USER")]
@@ -32,6 +33,9 @@ pub(crate) struct Arguments {
     /// Share this directory for reading; may be repeated
     #[arg(long, value_name = "DIR")]
     pub(super) read_only: Vec<PathBuf>,
+    /// How projects are shared: entries on the files, or id-mapped mounts
+    #[arg(long, value_name = "HOW")]
+    pub(super) sharing: Option<sharing::How>,
     /// Let the agent reach this, as `net allow` reads it: 10.20.0.0/16:5432,8000-8099, a domain, preset:NAME; may be repeated
     #[arg(long, value_name = "DESTINATION")]
     pub(super) allow: Vec<String>,
@@ -57,11 +61,16 @@ pub(crate) struct Arguments {
 
 pub(crate) fn setup(global: &Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
     let existing = invoker::policy()?;
-    let answers = draft::ask(global, arguments, existing.as_ref())?;
+    let mut answers = draft::ask(global, arguments, existing.as_ref())?;
+    if invoker::is_root() && answers.arguments.sharing == Some(sharing::How::Ask) {
+        sharing::ask(&mut answers.arguments)?;
+    }
     // Checked before a password is asked for.
     let draft = draft::draft(&answers.global, &answers.arguments, existing.as_ref())?;
     if !invoker::is_root() && !arguments.dry_run {
-        Situation::of(draft.text, &draft.file, &System::new())?.refuse_unfit_machine()?;
+        let situation = Situation::of(draft.text, &draft.file, &System::new())?;
+        situation.refuse_unfit_machine()?;
+        sharing::refuse_where_it_can_not_be(&situation, draft.agent.as_ref(), &answers.arguments)?;
         return invoker::raise(&answers.command_line(), ask::possible());
     }
     if arguments.dry_run {
@@ -74,6 +83,7 @@ pub(crate) fn setup(global: &Global, arguments: &Arguments) -> Result<ExitCode, 
     let draft = draft::draft(&answers.global, &answers.arguments, existing.as_ref())?;
     let mut situation = Situation::of(draft.text, &draft.file, &System::new())?;
     situation.refuse_unfit_machine()?;
+    sharing::refuse_where_it_can_not_be(&situation, draft.agent.as_ref(), &answers.arguments)?;
     let names = names(&situation, global)?;
     system::propose(&mut situation, &names);
     let plan = show::Shown::of(&situation, &names, &System::new())?;
@@ -114,6 +124,7 @@ fn names(situation: &Situation, global: &Global) -> Result<Vec<AccountName>, Fai
 fn dry_run(global: &Global, arguments: &Arguments, draft: draft::Draft) -> Result<ExitCode, Failure> {
     let machine = System::new();
     let mut situation = Situation::of(draft.text, &draft.file, &machine)?;
+    sharing::refuse_where_it_can_not_be(&situation, draft.agent.as_ref(), arguments)?;
     let names = names(&situation, global)?;
     system::propose(&mut situation, &names);
     let plan = show::Shown::of(&situation, &names, &machine)?;
@@ -139,7 +150,7 @@ impl Answers {
     fn command_line(&self) -> Vec<OsString> {
         let mut line: Vec<OsString> = vec!["setup".into()];
         let mut option = |name: &str, value: OsString| line.extend([name.into(), value]);
-        let Arguments { policy, human, project, read_only, allow, loopback, from, seen, .. } =
+        let Arguments { policy, human, project, read_only, sharing, allow, loopback, from, seen, .. } =
             &self.arguments;
         if let Some(agent) = &self.global.agent {
             option("--agent", agent.as_str().into());
@@ -161,6 +172,9 @@ impl Answers {
         }
         for dir in read_only {
             option("--read-only", dir.into());
+        }
+        if let Some(how) = sharing {
+            option("--sharing", how.word().into());
         }
         for net in allow {
             option("--allow", net.into());

@@ -102,9 +102,15 @@ fn change(
     let (name, text, differs) = edited()?;
     let situation = Situation::of(text, places::POLICY, &System::new())?;
     situation.desired(&name)?;
+    let behind = differs && system::sessions_are_behind(&situation, &name, path)?;
     system::put_in_force(&situation, std::slice::from_ref(&name), links, global.quiet)?;
     if !global.quiet && !differs && links.is_none() {
         printer::data(&format!("The policy for {path} is as it was."));
+    }
+    if behind {
+        printer::warn(&format!(
+            "sessions of {name} that run now keep the projects that they began with; {path} counts from the next one on"
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }

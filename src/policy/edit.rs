@@ -4,8 +4,10 @@
 //! does just that or is refused.
 
 mod network;
+mod sharing;
 
 pub use network::{add_allow, add_deny, remove_allow, remove_deny, set};
+pub use sharing::set_sharing;
 
 use super::{
     Agent, Policy, PolicyError, Project,

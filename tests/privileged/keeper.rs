@@ -1,5 +1,4 @@
-//! The keeper: whatever mode a tool picks, the other party goes on with what was made. The control is the same with no
-//! keeper at work.
+//! The keeper beside the table of [`crate::table`]: what it leaves alone, and what becomes of it.
 
 use crate::common::{AGENT, Human, Machine, processes_of, until};
 use nix::{
@@ -12,43 +11,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Ways to make something by the name of `$1`, each as a tool does it.
-const WAYS: [(&str, &str); 14] = [
-    ("umask 077", "umask 077; echo 1 >$1"),
-    (
-        "created 0600",
-        "/usr/bin/python3 -c 'import os, sys; os.write(os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY, 0o600), b\"1\")' $1",
-    ),
-    ("install -m 644", "install -m 644 /etc/hostname $1"),
-    ("install -m 600", "install -m 600 /etc/hostname $1"),
-    ("chmod 600", "echo 1 >$1; chmod 600 $1"),
-    ("chmod 444", "echo 1 >$1; chmod 444 $1"),
-    ("moved from /tmp", "t=$(mktemp); echo 1 >$t; mv $t $1"),
-    ("temporary file renamed", "t=$(mktemp ./XXXXXX); echo 1 >$t; mv $t $1"),
-    ("cp -p", "t=$(mktemp); echo 1 >$t; cp -p $t $1; rm $t"),
-    ("sed -i", "umask 077; echo 0 >$1; sed -i s/0/1/ $1"),
-    (
-        "tar -xp",
-        "d=$(mktemp -d); mkdir -m 700 $d/$1; echo 1 >$d/$1/f; chmod 600 $d/$1/f; tar -C $d -c $1 | tar -xp; rm -r $d",
-    ),
-    ("mkdir -m 700", "mkdir -m 700 $1; umask 077; mkdir $1/in; echo 1 >$1/in/f"),
-    ("moved directory", "d=$(mktemp -d); umask 077; mkdir $d/in; echo 1 >$d/in/f; mv $d $1"),
-    (
-        "git init",
-        "umask 077; git init -q $1; cd $1; git config user.name a; git config user.email a@example.com; echo 1 >f; git add f; git commit -qm one",
-    ),
-];
-
-/// Uses all of `$1`: reads and edits each file, adds to each directory, deletes one file.
-const USE: &str = "set -e; for f in $(find $1 -type f ! -path '*/.git/objects/*'); do cat $f >/dev/null; echo more >>$f; done
-    for f in $(find $1 -type f -path '*/.git/objects/*'); do cat $f >/dev/null; done
-    for d in $(find $1 -type d); do echo new >$d/new; rm $d/new; done; find $1 | wc -l; rm -rf $1";
-
 /// A session that lasts as long as it lives.
-struct Session(Child);
+pub(crate) struct Session(Child);
 
 impl Session {
-    fn start(human: &Human) -> Self {
+    pub(crate) fn start(human: &Human) -> Self {
         let session = Self(human.command(&["agentuser", "run", "--", "sleep", "300"]).spawn().unwrap());
         until("both keepers are at work", || keepers(human).len() == 2);
         session
@@ -74,7 +41,7 @@ fn keepers(human: &Human) -> Vec<i32> {
     [human.uid, agents_uid()].into_iter().flat_map(processes_of).filter(is).collect()
 }
 
-fn signal_keepers(human: &Human, signal: Signal) {
+pub(crate) fn signal_keepers(human: &Human, signal: Signal) {
     for pid in keepers(human) {
         kill(Pid::from_raw(pid), signal).unwrap();
     }
@@ -87,30 +54,22 @@ fn sh(human: &Human, by_agent: bool, line: &str, name: &str) -> crate::common::O
 }
 
 #[test]
-fn whatever_one_makes_the_other_uses() {
+fn keepers_end_after_the_last_session() {
     let Some(machine) = Machine::set_up() else { return };
     let human = machine.human();
-    let session = Session::start(human);
-    let mut without = 0;
-    for (i, (way, line)) in WAYS.iter().enumerate() {
-        for by_agent in [true, false] {
-            let name = format!("w{i}");
-            sh(human, by_agent, line, &name).ok();
-            let used = sh(human, !by_agent, USE, &name);
-            assert!(used.status.success(), "{way}, by the agent: {by_agent}: {used:?}");
-            assert!(!human.project().join(&name).exists());
+    drop(Session::start(human));
+    until("the keepers end", || keepers(human).is_empty());
+}
 
-            // The control: while the keepers are stopped.
-            signal_keepers(human, Signal::SIGSTOP);
-            sh(human, by_agent, line, &name).ok();
-            without += usize::from(!sh(human, !by_agent, USE, &name).status.success());
-            signal_keepers(human, Signal::SIGCONT);
-            let _ = sh(human, by_agent, "rm -rf $1", &name);
-        }
-    }
-    assert!(without >= 20, "control: only {without} ways need a keeper");
-    drop(session);
-    until("the keepers end after the last session", || keepers(human).is_empty());
+/// They see that the session goes on, for longer than they stay after one.
+#[test]
+fn keepers_stay_as_long_as_the_session() {
+    let Some(machine) = Machine::set_up() else { return };
+    let human = machine.human();
+    let _session = Session::start(human);
+    let first = keepers(human);
+    std::thread::sleep(Duration::from_secs(9));
+    assert_eq!(keepers(human), first);
 }
 
 #[test]

@@ -19,4 +19,6 @@ mod mount;
 mod policies;
 mod reviews;
 mod session;
+mod table;
+mod tools;
 mod view;

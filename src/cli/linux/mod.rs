@@ -14,10 +14,11 @@ mod situation;
 mod status;
 mod teardown;
 
+pub(super) use crate::launch::view::why_not_mapped;
 pub(super) use apply::{prove, prove_again, put_in_force};
 pub(super) use net::{NetCommand, net, propose, propose_addresses};
 pub(super) use run::launch;
-pub(super) use situation::{facts, notices, refuse_unfit_machine};
+pub(super) use situation::{facts, has_private_view, notices, refuse_unfit_machine, sessions_are_behind};
 pub(super) use status::{Open, Sessions, StatusArguments, service_notice};
 pub(super) use teardown::{after_the_last, before_teardown};
 

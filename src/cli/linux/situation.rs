@@ -2,9 +2,9 @@
 
 use crate::{
     cli::{Failure, invoker, situation::Situation},
-    host::{Observe, cgroup, gather, places},
-    launch::view,
-    model::{AbsPath, facts::Facts, view::View},
+    host::{Observe, cgroup, gather, places, users},
+    launch::{keeper, view},
+    model::{AbsPath, AccountName, facts::Facts, view::View},
     policy::{Agent, Policy, Sharing},
 };
 
@@ -77,6 +77,24 @@ pub(in crate::cli) fn notices(situation: &Situation) -> Vec<String> {
         );
     }
     notices
+}
+
+/// Whether the kernel carries private views.
+pub(in crate::cli) fn has_private_view() -> bool {
+    view::why_not().is_none()
+}
+
+/// Whether sessions run that have this project otherwise than the policy now does: a private view is made once, at their begin.
+/// To be asked before children of this process become the agent to see to its files.
+pub(in crate::cli) fn sessions_are_behind(
+    situation: &Situation,
+    name: &AccountName,
+    path: &AbsPath,
+) -> Result<bool, Failure> {
+    let view = situation.desired(name)?.view;
+    let shared = view.private.is_some_and(|view| view.projects.iter().any(|seen| seen.path == *path));
+    let uid = users::person(name.as_str())?.map(|account| account.uid);
+    Ok(shared && uid.is_some_and(|uid| keeper::sessions_run(&[uid])))
 }
 
 /// What a policy names in the human's home and does not share: the private view masks it.

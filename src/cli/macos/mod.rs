@@ -12,7 +12,8 @@ pub(super) use apply::{prove, prove_again, put_in_force};
 pub(super) use log::{NetCommand, net};
 pub(super) use run::launch;
 pub(super) use situation::{
-    after_the_last, before_teardown, facts, notices, propose, propose_addresses, refuse_unfit_machine,
+    after_the_last, before_teardown, facts, has_private_view, notices, propose, propose_addresses,
+    refuse_unfit_machine, sessions_are_behind, why_not_mapped,
 };
 pub(super) use status::{Open, Sessions, StatusArguments, service_notice};
 

@@ -3,7 +3,10 @@
 use crate::{
     cli::{Failure, situation::Situation},
     host::{Observe, macos},
-    model::{AccountName, facts::Facts},
+    model::{
+        AbsPath, AccountName,
+        facts::{Facts, Person},
+    },
     policy::{Inbound, Policy},
 };
 
@@ -41,6 +44,27 @@ pub(in crate::cli) fn propose(_: &mut Situation, _: &[AccountName]) -> Vec<Strin
 
 /// Nothing either, for the same reason.
 pub(in crate::cli) fn propose_addresses(_: &mut Situation, _: &[AccountName]) {}
+
+/// There are no private views.
+pub(in crate::cli) fn has_private_view() -> bool {
+    false
+}
+
+/// Nor mounts that map ids.
+#[expect(clippy::unnecessary_wraps, reason = "on Linux a filesystem may carry them")]
+pub(in crate::cli) fn why_not_mapped(_: &AbsPath, _: &Person) -> Option<String> {
+    Some("macOS has no such mounts".into())
+}
+
+/// What is shared is seen by every session.
+#[expect(clippy::unnecessary_wraps, reason = "on Linux it can fail")]
+pub(in crate::cli) fn sessions_are_behind(
+    _: &Situation,
+    _: &AccountName,
+    _: &AbsPath,
+) -> Result<bool, Failure> {
+    Ok(false)
+}
 
 /// No service and no process of the human's belongs to an agent here.
 pub(in crate::cli) fn before_teardown(_: &AccountName) {}

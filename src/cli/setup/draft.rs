@@ -1,6 +1,6 @@
 //! The policy that is to be set up: a file, the one in force with what flags add to it, or a new one from answers.
 
-use super::{Answers, Arguments, offer};
+use super::{Answers, Arguments, offer, sharing};
 use crate::{
     cli::{Failure, Global, ask as question, existing_directory, invoker, system},
     host::places,
@@ -58,6 +58,8 @@ pub(super) fn ask(
         let list = if access == 0 { &mut arguments.project } else { &mut arguments.read_only };
         list.push(PathBuf::from(answer.trim()));
     }
+    let shares = !arguments.project.is_empty() || !arguments.read_only.is_empty();
+    arguments.sharing = arguments.sharing.or(shares.then_some(sharing::How::Ask));
     let presets: Vec<String> =
         PRESETS.iter().map(|preset| format!("{preset:<18} {}", about(*preset).opens)).collect();
     let chosen = question::some_of("Services that it may reach (space chooses, enter goes on)", &presets)?;
@@ -144,11 +146,17 @@ fn without_offer(
             ))
             .hint("agentuser net allow DESTINATION"));
         }
-        return add_projects(text, &policy, &name, projects).map(|text| in_force(Some(&name), text));
+        let text = add_projects(text, &policy, &name, projects)?;
+        let text = match arguments.sharing.and_then(sharing::How::sharing) {
+            Some(sharing) => edit::set_sharing(&text, &name, sharing).map_err(edit_failure)?,
+            None => text,
+        };
+        return Ok(in_force(Some(&name), text));
     }
     if existing.is_some()
         && projects.is_empty()
         && allow.is_empty()
+        && arguments.sharing.is_none()
         && global.agent.is_none()
         && !policy.agents.is_empty()
     {
@@ -161,6 +169,7 @@ fn without_offer(
     let human: HumanName = human.parse().map_err(|error| Failure::usage(format!("{error}")))?;
     let mut agent = Agent::new(human);
     agent.projects = projects;
+    agent.sharing = arguments.sharing.and_then(sharing::How::sharing).unwrap_or_default();
     agent.network.allow = allow;
     // Names that nobody resolves open nothing.
     let by_name = |entry: &Allow| matches!(entry, Allow::Preset { .. } | Allow::Domain { .. });

@@ -11,7 +11,7 @@
 mod sessions;
 mod watch;
 
-pub use sessions::end_keepers;
+pub use sessions::{end_keepers, run as sessions_run};
 
 use super::{
     brief::{Brief, Stamp},
@@ -32,6 +32,7 @@ use std::{
     os::fd::OwnedFd,
     path::Path,
     process::{Command, Stdio},
+    sync::atomic::Ordering,
 };
 
 /// The name that a keeper goes by among processes.
@@ -87,9 +88,11 @@ fn start(home: &Path, arguments: &[&str]) -> io::Result<()> {
 /// The agent's keeper.
 pub(super) fn agents(brief: &Brief) -> io::Result<()> {
     settle_in()?;
+    let me = Uid(geteuid().as_raw());
+    let running = sessions::seen_by_a_thread(me)?;
     confine::confine(&brief.confine).map_err(io::Error::other)?;
-    let trees = trees(brief, Uid(geteuid().as_raw()))?;
-    watch::run(&trees, &[Uid(geteuid().as_raw())], 0, |_| ())
+    let trees = trees(brief, me)?;
+    watch::run(&trees, &[me], || running.load(Ordering::Relaxed), 0, |_| ())
 }
 
 /// The human's keeper, for all agents that the human has.
@@ -111,14 +114,20 @@ pub fn humans() -> io::Result<()> {
         agents.extend(users::person(brief.name.as_str()).ok().flatten().map(|agent| (agent.uid, brief)));
     }
     let uids: Vec<_> = agents.iter().map(|(uid, _)| *uid).collect();
-    watch::run(&kept, &uids, RESTARTS, |without_keeper| {
-        for (_, brief) in
-            agents.iter().filter(|(uid, brief)| without_keeper.contains(uid) && !brief.kept.is_empty())
-        {
-            let _ = relay::way_in(brief)
-                .and_then(|mut way_in| way_in.arg("--start-keeper").stdin(Stdio::null()).status());
-        }
-    })
+    watch::run(
+        &kept,
+        &uids,
+        || sessions::run(&uids),
+        RESTARTS,
+        |without_keeper| {
+            for (_, brief) in
+                agents.iter().filter(|(uid, brief)| without_keeper.contains(uid) && !brief.kept.is_empty())
+            {
+                let _ = relay::way_in(brief)
+                    .and_then(|mut way_in| way_in.arg("--start-keeper").stdin(Stdio::null()).status());
+            }
+        },
+    )
 }
 
 /// Nobody of the same account looks into it or takes it over.

@@ -1,19 +1,38 @@
 //! Whether sessions run: processes of the agents', as /proc tells. Keepers don't count. An agent may call its own processes by
 //! a keeper's name: then nobody keeps its files until its next session.
 
-use super::NAME;
+use super::{NAME, watch::LOOK};
 use crate::model::Uid;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::{
-    fs,
+    fs, io,
     os::unix::fs::MetadataExt,
     path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-/// Whether one of these accounts has a process.
-pub(super) fn run(agents: &[Uid]) -> bool {
-    processes().any(|(pid, owner)| agents.contains(&owner) && keeper(&pid).is_none())
+/// Whether one of these agents has a process that is no keeper.
+pub fn run(agents: &[Uid]) -> bool {
+    processes().any(|(pid, owner)| agents.contains(&owner) && lives(&pid) && keeper(&pid).is_none())
+}
+
+/// The same for one agent, looked for again and again by a thread that is started before this one is confined: under Landlock
+/// nobody sees processes of another domain in a `/proc` with `hidepid` (ptrace(2), "Ptrace access mode checking"). The thread
+/// reads nothing but names and states of processes.
+pub(super) fn seen_by_a_thread(agent: Uid) -> io::Result<Arc<AtomicBool>> {
+    let running = Arc::new(AtomicBool::new(true));
+    let told = running.clone();
+    std::thread::Builder::new().spawn(move || {
+        loop {
+            told.store(run(&[agent]), Ordering::Relaxed);
+            std::thread::sleep(LOOK);
+        }
+    })?;
+    Ok(running)
 }
 
 /// Those of the accounts that have no keeper.
@@ -58,11 +77,21 @@ fn keeper(pid: &str) -> Option<Uid> {
         return None;
     }
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let state = status.lines().find_map(|line| line.strip_prefix("State:"))?.trim_start();
-    if state.starts_with(['Z', 'X']) {
-        // Ended, and nobody has asked how.
+    if ended(&status) {
         return None;
     }
     let uid = status.lines().find_map(|line| line.strip_prefix("Uid:")?.split_ascii_whitespace().next());
     Some(Uid(uid?.parse().ok()?))
+}
+
+/// Whether a process is more than an entry that its parent has not asked for yet. One that can't be looked into lives: the
+/// agent's keeper is confined, and its view of the processes outside is narrow.
+fn lives(pid: &str) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/status")).map_or(true, |status| !ended(&status))
+}
+
+/// Whether a process has ended, as its `status` tells (proc(5)).
+fn ended(status: &str) -> bool {
+    let state = status.lines().find_map(|line| line.strip_prefix("State:"));
+    state.is_none_or(|state| state.trim_start().starts_with(['Z', 'X']))
 }

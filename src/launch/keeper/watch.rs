@@ -15,15 +15,21 @@ use std::{
 };
 
 /// How often it looks whether sessions run.
-const LOOK: Duration = Duration::from_secs(1);
+pub(super) const LOOK: Duration = Duration::from_secs(1);
 /// How long it stays after the last one: for the next command of a script.
 const LINGER: Duration = Duration::from_secs(5);
 /// How often it sweeps where watches ran out.
 const BLIND: Duration = Duration::from_secs(10);
 
-/// Keeps the trees until no process of `agents` has been seen for a while. `missing` hears of agents without a keeper, `left`
-/// times at most.
-pub(super) fn run(trees: &[Kept], agents: &[Uid], mut left: u32, missing: impl Fn(&[Uid])) -> io::Result<()> {
+/// Keeps the trees until no process of `agents` has been `running` for a while. `missing` hears of agents without a keeper,
+/// `left` times at most.
+pub(super) fn run(
+    trees: &[Kept],
+    agents: &[Uid],
+    running: impl Fn() -> bool,
+    mut left: u32,
+    missing: impl Fn(&[Uid]),
+) -> io::Result<()> {
     if trees.is_empty() {
         return Ok(());
     }
@@ -41,7 +47,7 @@ pub(super) fn run(trees: &[Kept], agents: &[Uid], mut left: u32, missing: impl F
             continue;
         }
         looked = Instant::now();
-        let running = sessions::run(agents);
+        let running = running();
         if left > 0 && (running || !tidy) {
             let alone = sessions::without_keeper(agents);
             if !alone.is_empty() {

@@ -7,6 +7,7 @@ mod processes;
 mod projects;
 mod refusals;
 mod setup;
+mod sharing;
 mod stop;
 mod teardown;
 
