@@ -81,7 +81,7 @@ fn a_rebase_by_hand() {
         let rebase = "cd work && GIT_EDITOR='/usr/bin/vim -u NONE' git rebase -i HEAD~3";
         let mut terminal = start(&machine, &format!("{GIT}{rebase}"));
         // The second of the three commits goes, the third gets another message in a second editor.
-        terminal.expect("git-rebase-todo");
+        terminal.expect("git-rebase-");
         terminal.send(":2d\r:2s/pick/reword/\r:wq\r");
         terminal.expect("COMMIT_EDITMSG");
         terminal.send(":1s/c4/last/\r:wq\r");
