@@ -207,6 +207,25 @@ fn a_burst_leaves_nothing_closed() {
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
 }
 
+/// A directory that is made where one was that somebody still holds, and one that goes to another place and comes back.
+#[test]
+fn directories_that_come_again_are_kept() {
+    let Some(machine) = Machine::set_up() else { return };
+    let human = machine.human();
+    let _session = Session::start(human);
+    let make = "mkdir $1; cd $1; new() { install -m 600 /etc/hostname $1; }
+        mkdir -m 700 a b d; sleep 0.3; exec 9<d; rmdir d; mkdir -m 700 d; mkdir -m 700 a/e; sleep 0.3
+        mv a/e b/e; new b/e/f; sleep 0.3; mv b/e a/e; new a/e/g; sleep 0.3; new d/f";
+    let read = |name: &str| human.sh("cat $1/a/e/f && cat $1/a/e/g && cat $1/d/f", &[name]);
+    sh(human, true, make, "kept").ok();
+    until("all of it can be read", || read("kept").status.success());
+
+    signal_keepers(human, Signal::SIGSTOP);
+    sh(human, true, make, "control").ok();
+    assert!(!read("control").status.success());
+    signal_keepers(human, Signal::SIGCONT);
+}
+
 /// A project that is taken back stays so, whatever a keeper still hears of it.
 #[test]
 fn what_is_taken_back_is_not_given_again() {

@@ -1,7 +1,10 @@
 //! The keeper's loop: events from inotify(7), a sweep where events were lost, and the end.
 
 use super::sessions;
-use crate::{model::Uid, share::Kept};
+use crate::{
+    model::Uid,
+    share::{Kept, Told},
+};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::inotify::{CreateFlags, ReadFlags, Reader, init},
@@ -110,8 +113,12 @@ fn mend(trees: &[Kept], inotify: BorrowedFd<'_>) -> io::Result<bool> {
                 tree.forget(event.wd());
             }
         } else if let Some(name) = event.file_name() {
-            let came = told.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO);
-            mending.iter_mut().any(|tree| tree.mend(event.wd(), name, came));
+            let told = match told {
+                told if told.contains(ReadFlags::MOVED_TO) => Told::MovedIn,
+                told if told.contains(ReadFlags::CREATE) => Told::Made,
+                _ => Told::Changed,
+            };
+            mending.iter_mut().any(|tree| tree.mend(event.wd(), name, told));
         }
     }
     Ok(true)

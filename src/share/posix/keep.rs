@@ -33,7 +33,7 @@ use std::{
     ffi::{CStr, CString},
     os::fd::{AsFd, AsRawFd, BorrowedFd},
     sync::{
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -52,10 +52,19 @@ pub struct Kept {
     root: Dir,
     device: u64,
     calls: Calls,
-    places: Mutex<HashMap<i32, Place>>,
+    watched: Mutex<Watched>,
     /// Whether the kernel had no watch left for some directory.
     blind: AtomicBool,
     groups: Groups,
+}
+
+/// Directories under watch.
+#[derive(Default)]
+struct Watched {
+    /// By the number of the watch: where it was when the watch was set, and its inode number.
+    places: HashMap<i32, (Place, u64)>,
+    /// The number of the watch by that of the inode, which nobody else gets before the watch is gone.
+    watches: HashMap<u64, i32>,
 }
 
 impl Kept {
@@ -65,14 +74,14 @@ impl Kept {
         let root = super::open(&job.root)?;
         let meta = root.meta().map_err(|errno| ShareError::call("fstat", &job.root)(errno.into()))?;
         let calls = Calls::probe(&root)?;
-        let places = Mutex::default();
+        let watched = Mutex::default();
         Ok(Self {
             job,
             owner,
             root,
             device: meta.dev,
             calls,
-            places,
+            watched,
             blind: AtomicBool::new(false),
             groups: Groups::mine(),
         })
@@ -99,7 +108,21 @@ impl Kept {
 
     /// Forgets a watch that the kernel has taken away.
     pub fn forget(&self, watch: i32) {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner).remove(&watch);
+        let mut watched = self.watched();
+        if let Some((_, inode)) = watched.places.remove(&watch) {
+            watched.watches.remove(&inode);
+        }
+    }
+
+    fn watched(&self) -> MutexGuard<'_, Watched> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether this directory is watched there, so that all it held then has been looked at.
+    fn watches(&self, inode: u64, place: &Place) -> bool {
+        let watched = self.watched();
+        let known = watched.watches.get(&inode).and_then(|watch| watched.places.get(watch));
+        known.is_some_and(|(known, _)| known.path() == place.path())
     }
 
     /// Whether the root still has our entries: taking a project back begins there.
@@ -116,6 +139,17 @@ impl Kept {
     }
 }
 
+/// What an event tells of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// It was made here.
+    Made,
+    /// It was moved here.
+    MovedIn,
+    /// Its mode or owner changed.
+    Changed,
+}
+
 /// One tree's part in a batch of events. Most events that come together are about one directory, which stays open to look
 /// at what it holds. Before anything of the human's is changed there, it is opened anew: it may have been moved out of the
 /// project since.
@@ -128,11 +162,11 @@ pub struct Mending<'a> {
 impl Mending<'_> {
     /// Mends what an event names, and all below it where it is a directory that came. Answers false for an event of
     /// another tree.
-    pub fn mend(&mut self, watch: i32, name: &CStr, came: bool) -> bool {
+    pub fn mend(&mut self, watch: i32, name: &CStr, told: Told) -> bool {
         let kept = self.pass.kept;
         if self.at.as_ref().is_none_or(|(at, ..)| *at != watch) {
-            let place = kept.places.lock().unwrap_or_else(PoisonError::into_inner).get(&watch).cloned();
-            let Some(place) = place else { return false };
+            let known = kept.watched().places.get(&watch).cloned();
+            let Some((place, _)) = known else { return false };
             // What can't be reached any more is gone, or was moved; then an event from where it is now tells of it.
             let Ok(dir) = place.open(&kept.root) else { return true };
             self.at = Some((watch, place, dir));
@@ -147,6 +181,9 @@ impl Mending<'_> {
             if self.local.deferred.is_empty() {
                 return true;
             }
+        } else if told == Told::Made && kept.watches(meta.ino, &place.child(name)) {
+            // A walk through its parent has been here since it was made.
+            return true;
         }
         let Ok(dir) = place.open(&kept.root) else {
             self.local.deferred.clear();
@@ -154,7 +191,7 @@ impl Mending<'_> {
         };
         if !meta.is_dir() {
             let _ = self.pass.leave(&mut self.local, &dir, place);
-        } else if came {
+        } else if told != Told::Changed {
             let spot = Spot { dir: &dir, above: place, name };
             let _ = walk_from(&kept.root, &kept.job, &self.pass, spot, &meta);
         } else if let Ok(itself) = dir.open_child(name) {
@@ -201,12 +238,13 @@ impl Keep<'_> {
 }
 
 impl Pass for Keep<'_> {
-    fn enter(&self, dir: &Dir, place: &Place) {
+    fn enter(&self, dir: &Dir, place: &Place, inode: u64) {
         let path = format!("/proc/self/fd/{}", dir.as_fd().as_raw_fd());
         match add_watch(self.inotify, path, TOLD) {
             Ok(watch) => {
-                let mut places = self.kept.places.lock().unwrap_or_else(PoisonError::into_inner);
-                places.insert(watch, place.clone());
+                let mut watched = self.kept.watched();
+                watched.places.insert(watch, (place.clone(), inode));
+                watched.watches.insert(inode, watch);
             }
             Err(Errno::NOSPC | Errno::NOMEM) => self.kept.blind.store(true, Ordering::Relaxed),
             Err(_) => {}

@@ -83,8 +83,8 @@ impl Local {
 
 /// What is done to each object.
 pub(super) trait Pass: Sync {
-    /// Comes into a directory, before it is listed.
-    fn enter(&self, _dir: &Dir, _place: &Place) {}
+    /// Comes into a directory with this inode number, before it is listed.
+    fn enter(&self, _dir: &Dir, _place: &Place, _inode: u64) {}
 
     /// Looks at an object that is no symbolic link and lies on the root's device.
     fn visit(&self, local: &mut Local, spot: Spot<'_>, meta: &Meta);
@@ -243,7 +243,7 @@ impl<P: Pass> Walk<'_, P> {
         let mut below = Vec::new();
         let place = &waiting.place;
         let Some(dir) = self.open(local, waiting) else { return Ok(below) };
-        self.pass.enter(&dir, place);
+        self.pass.enter(&dir, place, waiting.inode);
         let before = local.report.objects;
         local.renamable = None;
         let listed = dir.each_once(buffer, |name, kind| {
