@@ -16,8 +16,10 @@ fn set_up(lines: &str) -> Option<Machine> {
         git remote add origin ~/shop/remote.git; git push -q -u origin main";
     machine.human().sh(make, &[]).ok();
     machine.set_up_policy(lines);
-    // A repository of its own inside of the project: before git 2.46 no entry names all of those.
-    agent(&machine, "git config --global --add safe.directory \"$PWD/remote.git\"").ok();
+    // Repositories of their own inside of the project: before git 2.46 no entry names all of those.
+    let take =
+        "for r in remote.git vendor/lib; do git config --global --add safe.directory \"$PWD/$r\"; done";
+    agent(&machine, take).ok();
     Some(machine)
 }
 
