@@ -84,8 +84,8 @@ fn keeper(pid: &str) -> Option<Uid> {
     Some(Uid(uid?.parse().ok()?))
 }
 
-/// Whether a process is more than an entry that its parent has not asked for yet. One that can't be looked into lives: the
-/// agent's keeper is confined, and its view of the processes outside is narrow.
+/// Whether a process is more than an entry that its parent has not asked for yet. One that can't be looked into is taken for
+/// one that lives: a keeper that stays too long does no harm.
 fn lives(pid: &str) -> bool {
     fs::read_to_string(format!("/proc/{pid}/status")).map_or(true, |status| !ended(&status))
 }
