@@ -10,6 +10,7 @@ use super::{
 use crate::{
     gate::{answers::Answers, rules::Refusal},
     guard::child,
+    host::role::{Role, Started},
     launch::canary::Flight,
     model::{AccountName, Uid, desired::Firewall},
     netlink::nflog::{Packet, Verdict},
@@ -20,7 +21,6 @@ use std::{
     io,
     net::SocketAddr,
     os::fd::{AsFd, OwnedFd},
-    process::Child,
     sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
 };
@@ -179,8 +179,7 @@ fn why(firewall: &Firewall, packet: &Packet) -> &'static str {
 
 /// The listener, running.
 pub struct Listening {
-    /// The process.
-    pub child: Child,
+    child: Started,
     link: OwnedFd,
 }
 
@@ -188,15 +187,14 @@ impl Listening {
     /// Starts a listener.
     pub fn start() -> io::Result<Self> {
         let socket = listener::open()?;
-        let (child, link) = child::spawn(listener::ROLE, &(), &[socket.as_fd()])?;
+        let (child, link) = child::spawn(Role::ReadPackets, &(), &[socket.as_fd()])?;
         Ok(Self { child, link })
     }
 
     /// Writes what the listener tells until it is gone.
     pub fn run(&mut self, journal: &Mutex<Journal>) -> io::Result<()> {
         let result = self.listen(journal);
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.child.end();
         result
     }
 

@@ -20,9 +20,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The role's name on the command line.
-pub(crate) const ROLE: &str = "read-packets";
-
 /// The most that is told in one message.
 pub(super) const AT_ONCE: usize = 256;
 

@@ -17,7 +17,7 @@ pub mod journal;
 #[cfg(target_os = "linux")]
 pub mod listener;
 #[cfg(target_os = "linux")]
-mod process;
+pub(crate) mod process;
 
 pub use record::{Act, Denial, Record, parse, since};
 

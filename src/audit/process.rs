@@ -1,19 +1,35 @@
 //! Which process a packet came from: by its socket, as long as that is there.
 
 use crate::{
-    host::fsids::wearing,
+    host::{
+        fsids::wearing,
+        role::{self, Role, Started},
+    },
     model::{Gid, Protocol, Uid},
     netlink::{PIECE, Socket, diag, message::messages, nflog::Packet},
+};
+use rustix::{
+    io::fcntl_dupfd_cloexec,
+    net::{
+        AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair,
+        sockopt::{Timeout, set_socket_timeout},
+    },
 };
 use std::{
     fs, io,
     net::SocketAddr,
-    os::unix::fs::MetadataExt,
+    os::{fd::OwnedFd, unix::fs::MetadataExt},
     time::{Duration, Instant},
 };
 
 /// Looking through the processes of an agent takes a millisecond or so: it is done this often in a second.
 const MOST: u32 = 20;
+
+/// How long the finder may take over one socket: the log waits for it.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// The longest path of a program, in bytes (`PATH_MAX`).
+const LONGEST: usize = 4096;
 
 /// The way to sockets and processes.
 pub(super) struct Processes {
@@ -21,11 +37,18 @@ pub(super) struct Processes {
     buffer: Vec<u8>,
     second: Instant,
     left: u32,
+    finder: Option<Finder>,
 }
 
 impl Processes {
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { socket: Socket::diag()?, buffer: vec![0; PIECE], second: Instant::now(), left: MOST })
+        Ok(Self {
+            socket: Socket::diag()?,
+            buffer: vec![0; PIECE],
+            second: Instant::now(),
+            left: MOST,
+            finder: None,
+        })
     }
 
     /// The process, and the path of its program, where the kernel still has the socket and it is one of these owners.
@@ -50,8 +73,62 @@ impl Processes {
         if uid != owner {
             return None;
         }
-        holder(uid, inode)
+        if !role::is_bound() {
+            return holder(uid, inode);
+        }
+        if self.finder.is_none() {
+            self.finder = Finder::start().ok();
+        }
+        let found = self.finder.as_ref()?.find(uid, inode);
+        if found.is_err() {
+            // Another one is started for the next packet: an answer that comes late would be taken for that one's.
+            self.finder = None;
+        }
+        found.ok().flatten()
     }
+}
+
+/// The process that looks at processes of an account for one that may not take its rights.
+struct Finder {
+    process: Started,
+    link: OwnedFd,
+}
+
+impl Finder {
+    fn start() -> io::Result<Self> {
+        let flags = SocketFlags::CLOEXEC;
+        let (link, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+        set_socket_timeout(&link, Timeout::Recv, Some(PATIENCE))?;
+        Ok(Self { process: role::start(Role::FindHolder, theirs, None)?, link })
+    }
+
+    fn find(&self, uid: Uid, inode: u32) -> io::Result<Option<(i32, String)>> {
+        send(&self.link, [uid.0, inode].map(u32::to_ne_bytes).as_flattened(), SendFlags::NOSIGNAL)?;
+        let mut buffer = [0; 4 + LONGEST];
+        let (length, _) = recv(&self.link, &mut buffer, RecvFlags::empty())?;
+        let (pid, exe) = buffer[..length].split_first_chunk().ok_or(io::ErrorKind::UnexpectedEof)?;
+        let exe = String::from_utf8_lossy(exe).into_owned();
+        Ok(Some((i32::from_ne_bytes(*pid), exe)).filter(|(pid, _)| *pid != 0))
+    }
+}
+
+impl Drop for Finder {
+    fn drop(&mut self) {
+        self.process.end();
+    }
+}
+
+/// The finder: answers each question, a uid and an inode, with a process and the path of its program, or with 0.
+pub(crate) fn main() -> io::Result<()> {
+    let link = fcntl_dupfd_cloexec(io::stdin(), 3)?;
+    let mut question = [[0; 4]; 2];
+    while recv(&link, question.as_flattened_mut(), RecvFlags::empty())?.0 == size_of_val(&question) {
+        let [uid, inode] = question.map(u32::from_ne_bytes);
+        let (pid, exe) = holder(Uid(uid), inode).unwrap_or_default();
+        let answer: Vec<u8> = pid.to_ne_bytes().into_iter().chain(exe.bytes().take(LONGEST)).collect();
+        send(&link, &answer, SendFlags::NOSIGNAL)?;
+    }
+    Ok(())
 }
 
 /// A process of this uid that has the socket open, and its program.

@@ -4,8 +4,8 @@
 use super::{Color, Failure};
 use crate::{engine::Progress, model::harmless, step::Description};
 use anstyle::{AnsiColor, Style};
-use indicatif::{ProgressBar, ProgressStyle};
-use std::io::Write;
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use std::{fmt, io::Write};
 
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -108,8 +108,13 @@ impl Steps {
     /// Steps for a person, or for nobody.
     pub(crate) fn new(quiet: bool) -> Self {
         let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
-        if let Ok(style) = ProgressStyle::with_template("  {spinner} {msg} {pos}") {
-            bar.set_style(style);
+        if let Ok(style) = ProgressStyle::with_template("  {spinner} {msg}{objects}") {
+            bar.set_style(style.with_key("objects", |state: &ProgressState, to: &mut dyn fmt::Write| {
+                // Most steps walk over nothing.
+                if state.pos() > 0 {
+                    let _ = write!(to, ": {} files and directories", state.pos());
+                }
+            }));
         }
         Self { quiet, bar }
     }

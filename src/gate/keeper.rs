@@ -7,12 +7,12 @@ use super::{
     lifetime,
     link::{self, Request},
     message::MOST_ADDRESSES,
-    parser,
     rules::{Fate, Refusal, Rules},
 };
 use crate::{
     formats::{ipset, ipset::AnswerSet, nft},
     guard::child,
+    host::role::{Handle, Role, Started},
     model::{Family, desired::Firewall},
     netlink::answers::{Answer, Sets},
 };
@@ -21,7 +21,6 @@ use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket},
     os::fd::{AsFd, OwnedFd},
-    process::Child,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -61,8 +60,7 @@ pub type Told<'a> = &'a (dyn Fn(Refusal, u32, &str) + Sync);
 
 /// A gate with its parser running.
 pub struct Keeper {
-    /// The parser.
-    pub child: Child,
+    parser: Started,
     link: OwnedFd,
     rules: Rules,
     sets: Sets,
@@ -76,15 +74,19 @@ impl Keeper {
         let udp = sockets.udp.iter().map(AsFd::as_fd);
         let descriptors: Vec<_> = udp.chain(sockets.listeners.iter().map(AsFd::as_fd)).collect();
         let sets = Sets::open(nft::table(&order.firewall))?;
-        let (child, link) = child::spawn(parser::ROLE, order, &descriptors)?;
+        let (parser, link) = child::spawn(Role::ParseDns, order, &descriptors)?;
         let (rules, names) = (Rules::of(&order.firewall), ipset::answer_sets(&order.firewall));
-        Ok(Self { child, link, rules, sets, names, answers })
+        Ok(Self { parser, link, rules, sets, names, answers })
+    }
+
+    /// A way for another thread to end the parser.
+    pub(crate) fn handle(&self) -> io::Result<Handle> {
+        self.parser.handle()
     }
 
     /// Ends the parser.
     pub fn end(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.parser.end();
     }
 
     /// Serves the parser until it is gone, or breaks the rules of the link. `between` is called after each message, and at

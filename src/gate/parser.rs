@@ -10,9 +10,6 @@ use std::{
     net::{TcpListener, UdpSocket},
 };
 
-/// The role's name on the command line.
-pub(crate) const ROLE: &str = "parse-dns";
-
 /// Serves until the keeper is gone. The first half of the descriptors it is given are UDP sockets, the other half listen.
 pub(crate) fn main() -> io::Result<()> {
     let Given { order, link, mut descriptors } = receive::<Order>()?;

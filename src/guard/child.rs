@@ -1,10 +1,10 @@
 //! Children without privilege: what parses bytes from the agent or the network is a process of its own, with a uid that no
 //! account has, and with nothing but the descriptors that it is given.
 //!
-//! The child is this program again. Its standard input is a socket to root, over which its order and its descriptors come
-//! first. It never runs as root: its ids are set before it is executed.
+//! The child is this program again ([`crate::host::role`]). Its standard input is a socket to root, over which its order and
+//! its descriptors come first. It never runs as root: its ids are set before it is executed.
 
-use crate::host::SYSTEM_PATH;
+use crate::host::role::{self, PARSERS, Role, Started};
 use rustix::{
     fs::{MemfdFlags, memfd_create},
     io::fcntl_dupfd_cloexec,
@@ -19,39 +19,21 @@ use std::{
     fs::File,
     io::{self, IoSlice, IoSliceMut, Read, Seek, Write},
     mem::MaybeUninit,
-    os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::process::CommandExt,
-    },
-    process::{Child, Command, Stdio},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
-
-/// The uid and gid of the children. It is near the end of the range, where no distribution, directory or container hands
-/// uids out; it needs no entry anywhere, and it is not the uid of `nobody`, whose other processes could signal it.
-const PARSERS: u32 = u32::MAX - 2;
 
 /// The most descriptors that a child is given.
 const MOST_DESCRIPTORS: usize = 8;
 
 /// Starts a child in a role with an order and descriptors. Answers the child, and the socket to it.
 pub(crate) fn spawn(
-    role: &str,
+    role: Role,
     order: &impl Serialize,
     descriptors: &[BorrowedFd<'_>],
-) -> io::Result<(Child, OwnedFd)> {
+) -> io::Result<(Started, OwnedFd)> {
     let flags = SocketFlags::CLOEXEC;
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
-    let child = Command::new("/proc/self/exe")
-        .args(["guard", role])
-        .env_clear()
-        .env("PATH", SYSTEM_PATH)
-        .env("LC_ALL", "C")
-        .current_dir("/")
-        .uid(PARSERS)
-        .gid(PARSERS)
-        .stdin(Stdio::from(theirs))
-        .stdout(Stdio::null())
-        .spawn()?;
+    let child = role::start(role, theirs, None)?;
     // What a child does that got no order: it ends, for its socket does.
     let mut text = File::from(memfd_create("agentuser-order", MemfdFlags::CLOEXEC)?);
     text.write_all(&serde_json::to_vec(order)?)?;

@@ -7,10 +7,9 @@ use crate::{
         answers::Answers,
         keeper::{Keeper, Sockets, take_over},
     },
-    host::{Act, FileState, System, Validator, places},
+    host::{Act, FileState, System, Validator, places, role::Handle},
     model::{AccountName, Gid, Uid, desired::Firewall},
 };
-use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs,
     sync::{
@@ -32,8 +31,7 @@ const SOON: Duration = Duration::from_secs(10);
 struct Shared {
     order: Mutex<Order>,
     answers: Arc<Mutex<Answers>>,
-    /// The parser's process, for as long as the thread has not waited for it.
-    parser: Mutex<Option<Pid>>,
+    parser: Mutex<Option<Handle>>,
     end: AtomicBool,
     changed: AtomicBool,
     restarts: AtomicU64,
@@ -136,7 +134,7 @@ impl Shared {
     ) -> std::io::Result<()> {
         let order = lock(&self.order).clone();
         let mut keeper = Keeper::start(&order, sockets, self.answers.clone())?;
-        *lock(&self.parser) = i32::try_from(keeper.child.id()).ok().and_then(Pid::from_raw);
+        *lock(&self.parser) = Some(keeper.handle()?);
         *lock(&self.fault) = None;
         // The order may have changed, or the end come, before there was a parser to end.
         if self.changed.load(Ordering::Acquire) || self.end.load(Ordering::Acquire) {
@@ -162,8 +160,8 @@ impl Shared {
     }
 
     fn end_parser(&self) {
-        if let Some(pid) = *lock(&self.parser) {
-            let _ = kill_process(pid, Signal::KILL);
+        if let Some(parser) = &*lock(&self.parser) {
+            parser.kill();
         }
     }
 }

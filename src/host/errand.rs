@@ -5,7 +5,11 @@
 //! names, and the human, in a network namespace without a network, to ask the human's tools. It answers in one line of
 //! JSON. Root reads a bounded answer for a bounded time, and judges the values in it once more.
 
-use super::{HostError, SYSTEM_PATH, bounded, tools};
+use super::{
+    HostError, SYSTEM_PATH, bounded,
+    role::{self, Role},
+    tools,
+};
 use crate::{
     discover::Found,
     model::{
@@ -21,9 +25,8 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, Read, Write},
     net::{IpAddr, ToSocketAddrs},
-    os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
     time::Duration,
 };
 
@@ -124,37 +127,28 @@ fn strange() -> HostError {
 /// Sends a child on an errand.
 fn run(errand: &Errand) -> Result<Answer, HostError> {
     let lost = |error: &dyn std::fmt::Display| HostError::Worker(format!("a child was lost: {error}"));
-    let mut child = Command::new("/proc/self/exe")
-        .arg("errand")
-        .env_clear()
-        .env("PATH", SYSTEM_PATH)
-        .env("LC_ALL", "C")
-        // Names are whole: the search list of resolv.conf(5) is not tried. A dot at their end would also hide hosts(5).
-        .env("LOCALDOMAIN", ".")
-        .current_dir("/")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .process_group(0)
-        .spawn()
-        .map_err(|error| lost(&error))?;
+    let started = || {
+        let ((theirs, to), (from, said)) = (io::pipe()?, io::pipe()?);
+        io::Result::Ok((role::start(Role::Errand, theirs.into(), Some(said.into()))?, to, from))
+    };
+    let (mut child, mut to, from) = started().map_err(|error| lost(&error))?;
     let request = serde_json::to_vec(errand).map_err(|error| lost(&error))?;
-    if let Some(mut to) = child.stdin.take() {
-        // Small enough for a pipe or read at once: a child that has died is noticed below.
-        let _ = to.write_all(&request);
-    }
-    let pipe = child.stdout.take();
+    // Small enough for a pipe or read at once: a child that has died is noticed below.
+    let _ = to.write_all(&request);
+    drop(to);
     let listener = std::thread::spawn(move || {
         let mut said = Vec::new();
-        let read = pipe.map_or(Ok(0), |pipe| pipe.take(LONGEST + 1).read_to_end(&mut said));
-        read.map(|_| said)
+        from.take(LONGEST + 1).read_to_end(&mut said).map(|_| said)
     });
-    let status = bounded::wait(&mut child, PATIENCE);
-    bounded::end_group(&child);
+    let status = child.wait_at_most(PATIENCE);
     let said =
         listener.join().unwrap_or_else(|_| Err(io::Error::other("lost"))).map_err(|error| lost(&error))?;
     let status = status.map_err(|error| lost(&error))?;
-    if !status.success() || said.len() as u64 > LONGEST {
+    if let Some(status) = status.filter(|status| !status.success()) {
         return Err(lost(&status));
+    }
+    if said.len() as u64 > LONGEST {
+        return Err(lost(&"it said too much"));
     }
     match serde_json::from_slice(&said).map_err(|error| lost(&error))? {
         Answer::Error(error) => Err(HostError::Worker(error)),

@@ -28,6 +28,8 @@ mod modes;
 #[cfg(target_os = "linux")]
 mod processes;
 #[cfg(target_os = "linux")]
+pub(crate) mod role;
+#[cfg(target_os = "linux")]
 mod sockets;
 pub mod sys;
 #[cfg(target_os = "linux")]
@@ -328,6 +330,10 @@ pub trait Act: Observe {
     fn clear_states(&mut self) -> Result<(), HostError> {
         Err(HostError::Elsewhere("pf"))
     }
+    /// Makes table `filter` of this family.
+    fn make_filter_table(&mut self, family: Family) -> Result<(), HostError> {
+        self.run(&Command::new(Program::Nft, ["add", "table", family.nft(), "filter"]))
+    }
     /// Deletes a table of nftables, of family `inet`, with all that is in it; there being none is fine. It needs no nft(8).
     fn delete_nft_table(&mut self, _table: &str) -> Result<(), HostError> {
         Err(HostError::Elsewhere("nftables"))
@@ -386,6 +392,8 @@ pub mod places {
     /// Where homes are.
     #[cfg(target_os = "macos")]
     pub const HOMES: &str = mac::HOMES;
+    /// Where processes in a role of their own are started for those that may not become another account.
+    pub const CHILDREN: &str = "/run/agentuser/child";
     /// Audit logs.
     pub const LOGS: &str = "/var/log/agentuser";
     /// Sockets at which a service resolves names for anybody: systemd-resolved's varlink, nscd, Avahi.

@@ -1,6 +1,11 @@
 //! Who may connect to a unix socket: the write bit of its file, also of an ACL (unix(7)).
 
-use super::{HostError, fsids::wearing};
+use super::{
+    HostError,
+    fsids::wearing,
+    role,
+    worker::{self, Identity, Task},
+};
 use crate::{
     formats::posix_acl::{ACCESS, Acl, Perm, Tag},
     model::{AbsPath, Gid, Uid},
@@ -63,6 +68,11 @@ pub(super) fn is_closed(path: &AbsPath, uid: Uid) -> Result<Option<bool>, HostEr
 /// Closes a socket to an account, by an entry that gives it nothing. Nobody else gains or loses.
 pub(super) fn close(path: &AbsPath, uid: Uid) -> Result<(), HostError> {
     let Some(socket) = Socket::at(path)? else { return Ok(()) };
+    let (owner, gid) = socket.owner;
+    if owner.0 != 0 && role::is_bound() {
+        let identity = Identity { uid: owner, gid, groups: vec![] };
+        return worker::run(&identity, Task::CloseSocket(path.clone(), uid), None, &mut |_| {}).map(drop);
+    }
     let mut acl = socket.acl.clone();
     acl.put(Tag::User(uid), Perm::NONE);
     if acl.mask().is_none() {

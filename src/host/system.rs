@@ -303,7 +303,14 @@ impl Act for System {
         Ok(command.output()?)
     }
 
+    fn make_filter_table(&mut self, family: Family) -> Result<(), HostError> {
+        Self::change();
+        ask_netfilter(&nft::make(family, "filter"))
+            .map_err(|error| HostError::path("can't make", format!("table filter for {family}"), error))
+    }
+
     fn delete_nft_table(&mut self, table: &str) -> Result<(), HostError> {
+        Self::change();
         match ask_netfilter(&nft::delete(table)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(HostError::path("can't delete table", table, error))

@@ -5,16 +5,20 @@
 //! to do. It answers in lines of JSON. Before an object that had an ACL of its own is changed, its state is sent up, written
 //! to the disk by root, and acknowledged.
 
-use super::{HostError, SYSTEM_PATH, Seen, Shared};
+use super::{
+    HostError, Seen, Shared,
+    role::{self, Role},
+    sockets,
+};
 use crate::{
-    model::{Gid, Uid},
+    model::{AbsPath, Gid, Uid},
     share::{self, Prior, PriorRecord, Sink},
 };
 use serde::{Deserialize, Serialize};
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader, Write},
-    process::{Child, Stdio},
+    io::{self, BufRead, BufReader, PipeReader, PipeWriter, Write},
+    os::fd::OwnedFd,
     sync::Mutex,
     time::{Duration, Instant},
 };
@@ -42,6 +46,8 @@ pub enum Task {
     Close(Shared, Option<Gid>, Vec<Prior>),
     /// Kills every process of the account but itself.
     Kill,
+    /// Closes a socket of the account to another one.
+    CloseSocket(AbsPath, Uid),
 }
 
 /// The last uid but one, which no account has.
@@ -78,35 +84,31 @@ pub(super) fn run(
     let lost = |error: &dyn std::fmt::Display| {
         HostError::Worker(format!("the child for uid {} was lost: {error}", identity.uid))
     };
-    let mut child = std::process::Command::new("/proc/self/exe")
-        .arg("worker")
-        .env_clear()
-        .env("PATH", SYSTEM_PATH)
-        .env("LC_ALL", "C")
-        .current_dir("/")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|error| lost(&error))?;
+    let started = || {
+        let ((theirs, to), (from, said)) = (io::pipe()?, io::pipe()?);
+        let child = role::start(Role::Worker, theirs.into(), Some(OwnedFd::from(said)))?;
+        io::Result::Ok((child, to, from))
+    };
+    let (mut child, to, from) = started().map_err(|error| lost(&error))?;
     let request =
         serde_json::to_string(&Request { identity: identity.clone(), task }).map_err(|error| lost(&error))?;
-    let result = converse(&mut child, &request, &mut record, progress).map_err(|error| lost(&error));
+    let result = converse(to, from, &request, &mut record, progress).map_err(|error| lost(&error));
     let status = child.wait().map_err(|error| lost(&error))?;
     match result? {
         Some(Answer::Seen(seen)) => Ok(seen),
         Some(Answer::Error(error)) => Err(HostError::Worker(error)),
-        _ => Err(lost(&status)),
+        _ => Err(lost(&status.map_or_else(|| "it ended".into(), |status| status.to_string()))),
     }
 }
 
 /// Sends the request and follows the answers to the last one.
 fn converse(
-    child: &mut Child,
+    mut to: PipeWriter,
+    from: PipeReader,
     request: &str,
     record: &mut Option<&mut File>,
     progress: &mut dyn FnMut(u64),
 ) -> io::Result<Option<Answer>> {
-    let (Some(mut to), Some(from)) = (child.stdin.take(), child.stdout.take()) else { return Ok(None) };
     writeln!(to, "{request}")?;
     for line in BufReader::new(from).lines() {
         match serde_json::from_str(&line?)? {
@@ -180,7 +182,7 @@ fn become_for_good(identity: &Identity) -> io::Result<()> {
     Err(io::Error::other("root's rights could not be given up"))
 }
 
-fn perform(task: Task, uid: Uid, up: &Up) -> Result<Seen, share::ShareError> {
+fn perform(task: Task, uid: Uid, up: &Up) -> anyhow::Result<Seen> {
     let tree = |report| Seen::Tree(Box::new(report));
     Ok(match task {
         Task::Look(Shared::Tree(job)) => tree(share::check(&job, uid)?),
@@ -203,6 +205,10 @@ fn perform(task: Task, uid: Uid, up: &Up) -> Result<Seen, share::ShareError> {
         Task::Kill => {
             // ESRCH says that there was none.
             let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(-1), nix::sys::signal::Signal::SIGKILL);
+            Seen::Gone
+        }
+        Task::CloseSocket(path, from) => {
+            sockets::close(&path, from)?;
             Seen::Gone
         }
     })

@@ -1,4 +1,4 @@
-//! Tables of nftables: whether one or a chain is there, the end of one, and addresses for sets (`nf_tables.h`).
+//! Tables of nftables: whether one or a chain is there, a new one, the end of one, and addresses for sets (`nf_tables.h`).
 
 use super::{
     message::{ACK, Batch, CREATE},
@@ -10,6 +10,7 @@ use std::net::IpAddr;
 /// `NFNL_MSG_BATCH_BEGIN` and `NFNL_MSG_BATCH_END`.
 const BEGIN: u16 = 0x10;
 const END: u16 = 0x11;
+const NEW_TABLE: u16 = subsystem::NFTABLES << 8;
 const GET_TABLE: u16 = subsystem::NFTABLES << 8 | 0x1;
 const DELETE_TABLE: u16 = subsystem::NFTABLES << 8 | 0x2;
 const GET_CHAIN: u16 = subsystem::NFTABLES << 8 | 0x4;
@@ -64,14 +65,26 @@ pub fn add(elements: &[Element<'_>], prolongs: bool) -> Batch {
 pub fn question(family: Family, table: &str, chain: Option<&str>) -> Batch {
     let mut batch = Batch::default();
     let kind = if chain.is_some() { GET_CHAIN } else { GET_TABLE };
-    let family = match family {
-        Family::V4 => IP,
-        Family::V6 => IP6,
-    };
-    batch.message(kind, ACK, &nfgenmsg(family, 0)).text(TABLE, table);
+    batch.message(kind, ACK, &nfgenmsg(number(family), 0)).text(TABLE, table);
     if let Some(chain) = chain {
         batch.text(CHAIN, chain);
     }
+    batch
+}
+
+fn number(family: Family) -> u8 {
+    match family {
+        Family::V4 => IP,
+        Family::V6 => IP6,
+    }
+}
+
+/// Makes an empty table; one that is there stays as it is.
+pub fn make(family: Family, table: &str) -> Batch {
+    let mut batch = Batch::default();
+    batch.message(BEGIN, 0, &nfgenmsg(0, subsystem::NFTABLES));
+    batch.message(NEW_TABLE, CREATE | ACK, &nfgenmsg(number(family), 0)).text(TABLE, table);
+    batch.message(END, 0, &nfgenmsg(0, subsystem::NFTABLES));
     batch
 }
 

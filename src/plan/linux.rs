@@ -52,16 +52,36 @@ pub(super) fn machine(policy: &str, facts: &Facts) -> Plan {
     steps.extend(lists.into_iter().map(|path| AnyStep::from(List { path: path.clone() })));
     steps.extend(super::cache::machine(&facts.catalog));
     if facts.systemd {
-        let text = Content::Text(systemd::render(places::PROGRAM));
-        let unit = file(systemd::PATH, "unit agentuser.service", text, 0o644);
-        steps.push(File { layer: Layer::Network, after: After::ReloadUnits, ..unit }.into());
-        steps.push(Service { unit: systemd::NAME.into(), runs: false }.into());
-        let text = Content::Text(systemd::render_guard(places::PROGRAM));
-        let unit = file(systemd::GUARD_PATH, "unit agentuser-guard.service", text, 0o644);
-        steps.push(File { layer: Layer::Network, after: After::ReloadUnits, ..unit }.into());
-        steps.push(Service { unit: systemd::GUARD_NAME.into(), runs: true }.into());
+        let unit = |path, title: &str, text, after| {
+            AnyStep::from(File {
+                layer: Layer::Network,
+                after,
+                ..file(path, title, Content::Text(text), 0o644)
+            })
+        };
+        let service = |unit: &str, runs| AnyStep::from(Service { unit: unit.into(), runs });
+        let (program, reload) = (places::PROGRAM, After::ReloadUnits);
+        steps.extend([
+            unit(
+                systemd::CHILD_PATH,
+                "unit agentuser-child@.service",
+                systemd::render_child(program),
+                reload,
+            ),
+            unit(
+                systemd::CHILD_SOCKET_PATH,
+                "unit agentuser-child.socket",
+                systemd::render_child_socket(),
+                reload,
+            ),
+            service(systemd::CHILD_NAME, true),
+            unit(systemd::PATH, "unit agentuser.service", systemd::render(program), reload),
+            service(systemd::NAME, false),
+            unit(systemd::GUARD_PATH, "unit agentuser-guard.service", systemd::render_guard(program), reload),
+            service(systemd::GUARD_NAME, true),
+        ]);
     }
-    if facts.nft && facts.iptables_is_nft {
+    if facts.iptables_is_nft {
         for family in families(facts) {
             steps.extend([FilterTable { family }.into(), OutputChain { family }.into()]);
         }

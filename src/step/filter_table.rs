@@ -39,7 +39,7 @@ impl Step for FilterTable {
     }
 
     fn apply(&self, machine: &mut dyn Act) -> Result<Vec<String>, HostError> {
-        machine.run(&of(self.family, "add", "table", &[]))?;
+        machine.make_filter_table(self.family)?;
         Ok(vec![])
     }
 

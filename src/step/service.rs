@@ -1,7 +1,10 @@
 //! A unit of the service manager, enabled, and where it stays also started.
 
 use super::{Check, Description, Layer, Step, Undo};
-use crate::host::{Act, Command, HostError, Observe, Program, Query};
+use crate::{
+    formats::systemd,
+    host::{Act, Command, HostError, Observe, Program, Query},
+};
 use serde::{Deserialize, Serialize};
 
 /// A unit of systemd.
@@ -43,10 +46,12 @@ impl Step for Service {
         Description {
             layer: Layer::Network,
             title: format!("{} {}", self.unit, if self.runs { "runs" } else { "at every boot" }),
-            why: if self.runs {
-                "answers DNS, writes the audit log, and repairs what other tools put out of force"
-            } else {
-                "the rules are in force before the network is up"
+            why: match (self.unit.as_str(), self.runs) {
+                (systemd::CHILD_NAME, _) => "becomes other accounts for the services, which have no right to",
+                (_, true) => {
+                    "answers DNS, writes the audit log, and repairs what other tools put out of force"
+                }
+                (_, false) => "the rules are in force before the network is up",
             },
             change: vec![self.enable().line()],
         }

@@ -15,4 +15,5 @@ mod guard;
 mod refusals;
 #[path = "../support/mod.rs"]
 mod support;
+mod units;
 mod world;

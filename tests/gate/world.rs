@@ -134,7 +134,13 @@ impl World {
     /// Starts the guard, and waits until all is in force.
     #[track_caller]
     pub(crate) fn start_guard(&mut self) {
-        let guard = Running::start(&self.enter(0, &[BUILT, "guard"]));
+        self.start_guard_by(&[]);
+    }
+
+    /// The same, started by the program that these words begin with.
+    #[track_caller]
+    pub(crate) fn start_guard_by(&mut self, words: &[&str]) {
+        let guard = Running::start(&self.enter(0, &[words, &[BUILT, "guard"]].concat()));
         self.guard = Some(guard);
         let path = format!("{}/run/agentuser/guard.json", self.root_of_state());
         let pid = self.guard.as_ref().unwrap().pid();
@@ -150,7 +156,8 @@ impl World {
         serde_json::from_slice(&text).unwrap()
     }
 
-    fn enter(&self, uid: u32, argv: &[&str]) -> Vec<String> {
+    /// A command line by which an account's program is started on the host.
+    pub(crate) fn enter(&self, uid: u32, argv: &[&str]) -> Vec<String> {
         let mut all = vec!["nsenter".into(), format!("--net=/run/netns/{}", self.host.0)];
         all.push(format!("--mount=/proc/{}/ns/mnt", self.state.pid()));
         all.extend(["--", "env", "-i", "PATH=/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL=C"].map(Into::into));

@@ -1,6 +1,9 @@
 //! After a boot, where no service manager loads the rules.
 
-use crate::world::{AGENT, PROGRAM, Who, World};
+use crate::{
+    support::bounding_set,
+    world::{AGENT, PROGRAM, Who, World},
+};
 use std::fs;
 
 const CALLS: [&str; 4] =
@@ -52,9 +55,7 @@ fn the_rights_of_the_unit_are_enough() {
     world.boot();
     let _remote = world.serve(Who::Remote, &LISTENERS);
     world.open(Who::Uid, &CALLS);
-    let unit = include_str!("../../iptables/agentuser.service");
-    let rights = unit.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet=CAP_")).unwrap();
-    let rights = format!("-all,+{}", rights.to_lowercase().replace(" cap_", ",+"));
+    let rights = bounding_set(include_str!("../../iptables/agentuser.service"));
     world.run(Who::Root, &["setpriv", "--bounding-set", &rights, "--", PROGRAM, "helper", "boot"]).ok();
     world.refused(Who::Uid, &CALLS);
     world.agentuser(&["status"]).ok();

@@ -84,6 +84,19 @@ fn without_nft_the_first_belt_alone_goes_on() {
     world.open(Who::Human, &LISTENERS);
     world.refused(Who::Agent, &LISTENERS[..4]);
     world.open(Who::Agent, &LISTENERS[4..]);
+    // What came with nft is remembered without it, and goes when it can.
+    let tables = |world: &World| world.host.sh("nft list tables");
+    assert!(tables(&world).contains("table ip filter"), "{}", tables(&world));
+    world.show();
+    world.run(Who::Root, &[PROGRAM, "--quiet", "--agent", AGENT, "teardown", "--yes"]).ok();
+    assert_eq!(tables(&world), "");
+    // Nor is nft needed to begin with.
+    world.hide("nft");
+    world.set_up(POLICIES[0]);
+    world.refused(Who::Agent, &LISTENERS[..4]);
+    world.show();
+    world.run(Who::Root, &[PROGRAM, "--quiet", "--agent", AGENT, "teardown", "--yes"]).ok();
+    assert_eq!(tables(&world), "");
 }
 
 fn change_under_load(world: &World) {

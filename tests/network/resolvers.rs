@@ -1,7 +1,7 @@
 //! Services that resolve names for whoever asks them over a unix socket, under an account that no rule is about.
 
 use crate::{
-    support::Running,
+    support::{Accepting, Running, bounding_set},
     world::{AGENT, PROGRAM, Who, World},
 };
 use std::{fs, path::Path, thread, time::Duration};
@@ -16,6 +16,7 @@ if os.path.exists(sys.argv[1]):
     os.unlink(sys.argv[1])
 s.bind(sys.argv[1])
 os.chmod(sys.argv[1], 0o666)
+os.chown(sys.argv[1], int(sys.argv[2]), int(sys.argv[2]))
 s.listen()
 print('ready', flush=True)
 while True:
@@ -43,8 +44,8 @@ impl Service {
         Some(Self(format!("{DIRECTORY}/socket")))
     }
 
-    fn start(&self, world: &World) -> Running {
-        let running = world.start(Who::Root, &["/usr/bin/python3", "-c", SERVICE, &self.0]);
+    fn start(&self, world: &World, owner: &str) -> Running {
+        let running = world.start(Who::Root, &["/usr/bin/python3", "-c", SERVICE, &self.0, owner]);
         running.wait_for("ready");
         running
     }
@@ -64,7 +65,7 @@ impl Drop for Service {
 fn name_services_are_closed_to_the_agent_alone() {
     let Some(world) = World::take() else { return };
     let Some(service) = Service::new() else { return };
-    let _first = service.start(&world);
+    let _first = service.start(&world, "0");
     let acl = || world.root(&format!("getfacl --absolute-names --numeric {}", service.0));
     let before = acl();
     // Without a log there is no guard.
@@ -73,7 +74,7 @@ fn name_services_are_closed_to_the_agent_alone() {
     assert_eq!(service.call(&world, Who::Human), "open");
     world.agentuser(&["status"]).ok();
 
-    let _second = service.start(&world);
+    let _second = service.start(&world, "0");
     assert_eq!(service.call(&world, Who::Uid), "open");
     let said = world.run(Who::Agent, &["/bin/true"]).fails_with(125);
     assert!(said.contains(&service.0), "{said}");
@@ -90,14 +91,35 @@ fn name_services_are_closed_to_the_agent_alone() {
     assert_eq!(acl(), before);
 }
 
+/// In its unit root is not the owner of everybody's sockets, and becomes no owner either: another unit does.
+#[test]
+fn the_rights_of_the_units_close_the_socket_of_another_account() {
+    let Some(world) = World::take() else { return };
+    let Some(service) = Service::new() else { return };
+    let _first = service.start(&world, "0");
+    world.set_up("{log: none}");
+    let _second = service.start(&world, "65534");
+    let boot = bounding_set(include_str!("../../iptables/agentuser.service"));
+    let boot = ["setpriv", "--bounding-set", &boot, "--", PROGRAM, "helper", "boot"];
+    let said = world.run(Who::Root, &boot).fails_with(1);
+    assert!(said.contains("agentuser-child.socket"), "{said}");
+    assert_eq!(service.call(&world, Who::Uid), "open");
+    let child = bounding_set(include_str!("../../iptables/agentuser-child@.service"));
+    let child = ["setpriv", "--bounding-set", &child, "--", PROGRAM, "helper", "child"];
+    let _children = Accepting::start("/run/agentuser/child", child.map(Into::into).into());
+    world.run(Who::Root, &boot).ok();
+    assert_eq!(service.call(&world, Who::Uid), "EACCES");
+    assert_eq!(service.call(&world, Who::Human), "open");
+}
+
 #[test]
 fn the_guard_closes_one_that_starts_again() {
     let Some(world) = World::take() else { return };
     let Some(service) = Service::new() else { return };
-    let _first = service.start(&world);
+    let _first = service.start(&world, "0");
     world.set_up("{}");
     assert!(Path::new("/run/agentuser/guard.json").exists());
-    let _second = service.start(&world);
+    let _second = service.start(&world, "0");
     for _ in 0..40 {
         if service.call(&world, Who::Uid) == "EACCES" {
             return;

@@ -272,6 +272,11 @@ impl World {
         self.hidden = Some(holder);
     }
 
+    /// From now on they have all of it again.
+    pub(crate) fn show(&mut self) {
+        self.hidden = None;
+    }
+
     /// The first agent's uid.
     pub(crate) fn uid(&self) -> String {
         self.root(&format!("id -u {AGENT}")).trim().to_owned()

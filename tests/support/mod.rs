@@ -3,11 +3,17 @@
 
 use std::{
     io::{BufRead, BufReader},
+    os::{
+        fd::OwnedFd,
+        unix::net::{UnixListener, UnixStream},
+    },
+    path::Path,
     process::{Child, Command, Stdio},
     sync::{
         Arc, Condvar, Mutex,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
@@ -197,4 +203,53 @@ pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         assert!(Instant::now() < end, "{what} did not come");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// What a service manager does at a socket: for each that connects it starts a program, with the connection as its standard
+/// input.
+pub(crate) struct Accepting {
+    path: String,
+    end: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Accepting {
+    pub(crate) fn start(path: &str, argv: Vec<String>) -> Self {
+        std::fs::create_dir_all(Path::new(path).parent().unwrap()).unwrap();
+        let listener = UnixListener::bind(path).unwrap();
+        let end = Arc::<AtomicBool>::default();
+        let ends = end.clone();
+        let thread = std::thread::spawn(move || {
+            let mut children = Vec::new();
+            for connection in listener.incoming() {
+                if ends.load(Ordering::Acquire) {
+                    break;
+                }
+                let stdin = OwnedFd::from(connection.unwrap());
+                let child =
+                    Command::new(&argv[0]).args(&argv[1..]).stdin(stdin).stdout(Stdio::null()).spawn();
+                children.push(child.unwrap());
+            }
+            for mut child in children {
+                let _ = child.kill();
+                let _ = child.wait();
+            }
+        });
+        Self { path: path.into(), end, thread: Some(thread) }
+    }
+}
+
+impl Drop for Accepting {
+    fn drop(&mut self) {
+        self.end.store(true, Ordering::Release);
+        let _ = UnixStream::connect(&self.path);
+        let _ = self.thread.take().map(JoinHandle::join);
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// The rights that a unit leaves to root, as setpriv(1) takes them.
+pub(crate) fn bounding_set(unit: &str) -> String {
+    let rights = unit.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet=CAP_")).unwrap();
+    format!("-all,+{}", rights.to_lowercase().replace(" cap_", ",+"))
 }

@@ -22,6 +22,8 @@ enum Role {
     ParseDns,
     /// Reads packets for the audit logs
     ReadPackets,
+    /// Finds the process that has a socket
+    FindHolder,
 }
 
 #[derive(Args, Debug)]
@@ -39,6 +41,7 @@ pub(crate) fn guard(arguments: &Arguments) -> Result<ExitCode, Failure> {
     match arguments.role {
         Some(Role::ParseDns) => gate::parser::main()?,
         Some(Role::ReadPackets) => audit::listener::main()?,
+        Some(Role::FindHolder) => audit::process::main()?,
         None if !invoker::is_root() => {
             return Err(Failure::usage("the guard is root's").hint("sudo systemctl start agentuser"));
         }

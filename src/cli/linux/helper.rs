@@ -4,7 +4,7 @@ use super::{guard, net};
 use crate::{
     cli::{Failure, invoker, secret, situation, status, stop},
     engine::{Receipt, Scope, ensure},
-    host::{Act, FileState, Lock, Observe, System, Validator, places},
+    host::{Act, FileState, Lock, Observe, System, Validator, places, role},
     launch::brief::{Stamp, moment},
     model::{AccountName, Gid, Uid, view::View},
 };
@@ -35,6 +35,8 @@ pub(crate) enum Command {
     },
     /// Puts the saved rules of all agents in force
     Boot,
+    /// Takes a role for one that the service manager runs, as asked on standard input
+    Child,
     /// Looks up anew what names and ranges stand for, for the guard
     Renew {
         /// Fetches ranges as well
@@ -53,6 +55,7 @@ pub(crate) fn helper(command: &Command) -> Result<ExitCode, Failure> {
         Command::Stop { name } => stop::helper(name),
         Command::Secret { name } => secret::helper(name),
         Command::Renew { ranges } => net::renew(*ranges),
+        Command::Child => role::become_asked().map(|()| ExitCode::SUCCESS).map_err(Failure::new),
         Command::Boot => load(&situation::agents_set_up(&System::new())?),
     }
 }

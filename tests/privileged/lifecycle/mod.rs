@@ -2,6 +2,7 @@
 
 mod crash;
 mod foreign;
+mod guided;
 mod offer;
 mod processes;
 mod projects;
