@@ -5,7 +5,7 @@ use super::{
     modes::{bits, mode},
 };
 use crate::model::{AbsPath, Gid, Uid};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, fchmod, fchown, fsync, open, rename, stat, statat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, fchmod, fchown, fstat, fsync, open, rename, stat, statat};
 use std::{
     fs::File,
     io::{Read, Write},
@@ -73,11 +73,12 @@ pub(super) fn write(path: &AbsPath, file: &FileState, validator: Validator) -> R
     let mut to =
         File::from(open(new.as_str(), flags, Mode::from(0o600)).map_err(|errno| error(errno.into()))?);
     let filled = to.write_all(&file.bytes).and_then(|()| {
-        fchown(
-            to.as_fd(),
-            Some(rustix::fs::Uid::from_raw(file.uid.0)),
-            Some(rustix::fs::Gid::from_raw(file.gid.0)),
-        )?;
+        let (uid, gid, is) = (file.uid.0, file.gid.0, fstat(&to)?);
+        // Our units may write what is root's, and give nothing away.
+        if (is.st_uid, is.st_gid) != (uid, gid) {
+            let (uid, gid) = (rustix::fs::Uid::from_raw(uid), rustix::fs::Gid::from_raw(gid));
+            fchown(&to, Some(uid), Some(gid))?;
+        }
         fchmod(to.as_fd(), mode(file.mode))?;
         Ok(fsync(to.as_fd())?)
     });

@@ -2,7 +2,7 @@
 //! service manager starts, in a unit of theirs that has no right over the network.
 
 use crate::{
-    support::{Accepting, bounding_set, run, until},
+    support::{Accepting, bound_by, run, until},
     world::{BUILT, UID, World, policy},
 };
 use std::{fs, path::Path};
@@ -31,11 +31,10 @@ fn processes(netns: &Path, words: &[&str]) -> Vec<(String, String)> {
 fn the_rights_of_the_units_are_enough_and_each_has_its_own() {
     let Some(mut world) = World::with(&policy(&["api.example"]), ZONE) else { return };
     world.guard.as_mut().unwrap().kill();
-    let (of_guard, of_child) = (bounding_set(GUARD), bounding_set(CHILD));
-    let bound = ["setpriv", "--bounding-set", &of_guard, "--"];
 
     // Alone it can start nothing that reads what an agent sends: nothing is answered, and it says so.
-    world.start_guard_by(&bound);
+    let bound = bound_by(GUARD);
+    world.start_guard_by(&bound.iter().map(String::as_str).collect::<Vec<_>>());
     let netns = fs::read_link(format!("/proc/{}/ns/net", world.guard.as_ref().unwrap().pid())).unwrap();
     let fault = until("its word", || world.guard_state().agents.first()?.fault.clone());
     assert!(fault.contains("agentuser-child.socket"), "{fault}");
@@ -43,7 +42,9 @@ fn the_rights_of_the_units_are_enough_and_each_has_its_own() {
     assert_eq!(world.client(UID, &["connect", "192.0.2.2", "8000"])["verdict"], "ECONNREFUSED");
 
     let socket = format!("{}/run/agentuser/child", world.root_of_state());
-    let child = world.enter(0, &["setpriv", "--bounding-set", &of_child, "--", BUILT, "helper", "child"]);
+    let mut child = world.enter(0, &[]);
+    child.extend(bound_by(CHILD));
+    child.extend([BUILT, "helper", "child"].map(Into::into));
     let children = Accepting::start(&socket, child);
     until("the gate", || (world.client(UID, &["ask", "api.example"])["code"] == 0).then_some(()));
     assert_eq!(world.client(UID, &["connect", "192.0.2.2", "8000"])["verdict"], "open");

@@ -1,7 +1,7 @@
 //! After a boot, where no service manager loads the rules.
 
 use crate::{
-    support::bounding_set,
+    support::bound_by,
     world::{AGENT, PROGRAM, Who, World},
 };
 use std::fs;
@@ -55,8 +55,9 @@ fn the_rights_of_the_unit_are_enough() {
     world.boot();
     let _remote = world.serve(Who::Remote, &LISTENERS);
     world.open(Who::Uid, &CALLS);
-    let rights = bounding_set(include_str!("../../iptables/agentuser.service"));
-    world.run(Who::Root, &["setpriv", "--bounding-set", &rights, "--", PROGRAM, "helper", "boot"]).ok();
+    let boot = bound_by(include_str!("../../iptables/agentuser.service"));
+    let boot = boot.iter().map(String::as_str).chain([PROGRAM, "helper", "boot"]);
+    world.run(Who::Root, &boot.collect::<Vec<_>>()).ok();
     world.refused(Who::Uid, &CALLS);
     world.agentuser(&["status"]).ok();
 }

@@ -1,7 +1,7 @@
 //! Services that resolve names for whoever asks them over a unix socket, under an account that no rule is about.
 
 use crate::{
-    support::{Accepting, Running, bounding_set},
+    support::{Accepting, Running, bound_by},
     world::{AGENT, PROGRAM, Who, World},
 };
 use std::{fs, path::Path, thread, time::Duration};
@@ -99,14 +99,14 @@ fn the_rights_of_the_units_close_the_socket_of_another_account() {
     let _first = service.start(&world, "0");
     world.set_up("{log: none}");
     let _second = service.start(&world, "65534");
-    let boot = bounding_set(include_str!("../../iptables/agentuser.service"));
-    let boot = ["setpriv", "--bounding-set", &boot, "--", PROGRAM, "helper", "boot"];
+    let boot = bound_by(include_str!("../../iptables/agentuser.service"));
+    let boot: Vec<_> = boot.iter().map(String::as_str).chain([PROGRAM, "helper", "boot"]).collect();
     let said = world.run(Who::Root, &boot).fails_with(1);
     assert!(said.contains("agentuser-child.socket"), "{said}");
     assert_eq!(service.call(&world, Who::Uid), "open");
-    let child = bounding_set(include_str!("../../iptables/agentuser-child@.service"));
-    let child = ["setpriv", "--bounding-set", &child, "--", PROGRAM, "helper", "child"];
-    let _children = Accepting::start("/run/agentuser/child", child.map(Into::into).into());
+    let mut child = bound_by(include_str!("../../iptables/agentuser-child@.service"));
+    child.extend([PROGRAM, "helper", "child"].map(Into::into));
+    let _children = Accepting::start("/run/agentuser/child", child);
     world.run(Who::Root, &boot).ok();
     assert_eq!(service.call(&world, Who::Uid), "EACCES");
     assert_eq!(service.call(&world, Who::Human), "open");
