@@ -14,5 +14,6 @@ pub mod pf;
 pub mod pfctl;
 pub mod pflog;
 pub mod posix_acl;
+pub mod ps;
 pub mod sudoers;
 pub mod systemd;

@@ -6,6 +6,7 @@ mod bounded;
 pub mod catalog;
 #[cfg(target_os = "linux")]
 pub mod cgroup;
+pub mod child_event;
 mod command;
 #[cfg(target_os = "linux")]
 pub mod dir;
@@ -30,6 +31,8 @@ mod processes;
 #[cfg(target_os = "linux")]
 pub(crate) mod role;
 #[cfg(target_os = "linux")]
+mod signals;
+#[cfg(target_os = "linux")]
 mod sockets;
 pub mod sys;
 #[cfg(target_os = "linux")]
@@ -41,11 +44,17 @@ pub mod users;
 #[cfg(target_os = "linux")]
 pub mod worker;
 
+#[cfg(target_os = "macos")]
+pub use child_event::Waiting;
 pub use command::{Command, CommandError, Program, SYSTEM_PATH};
 pub use lock::{Lock, LockError};
 pub use mac_query::MacQuery;
 #[cfg(target_os = "macos")]
-pub use macos::System;
+pub use macos::{System, descendant};
+#[cfg(target_os = "linux")]
+pub use processes::descendant;
+#[cfg(target_os = "linux")]
+pub use signals::Waiting;
 #[cfg(target_os = "linux")]
 pub use system::System;
 

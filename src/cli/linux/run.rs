@@ -13,8 +13,10 @@ use crate::{
     launch::{
         self,
         brief::{self, Brief, Stamp, moment as moment_now},
-        enter::{self as agents_half, Ended},
-        keeper, relay, view,
+        enter::{self as agents_half, EnterError},
+        keeper, relay,
+        request::{self, Ended},
+        view,
     },
     model::AccountName,
     policy::{self, Agent},
@@ -153,7 +155,7 @@ fn put_in_force(brief: &Brief, stamped: bool) -> Result<(), Failure> {
 
 /// The agent's half, which sudo starts: it becomes the command, or says why not and ends with 125, 126 or 127.
 pub(super) fn enter(arguments: Vec<OsString>) -> ExitCode {
-    let error = match agents_half::parse(arguments).and_then(agents_half::enter) {
+    let error = match request::parse(arguments).map_err(EnterError::from).and_then(agents_half::enter) {
         Err(error) => error,
         Ok(Ended(code)) => return ExitCode::from(code),
     };

@@ -2,7 +2,8 @@
 
 use super::run;
 use crate::{
-    cli::{Failure, setup::apply, situation::Situation},
+    cli::{Failure, invoker, setup::apply, situation::Situation},
+    launch::relay::RunError,
     model::{AbsPath, AccountName},
 };
 
@@ -18,10 +19,14 @@ pub(in crate::cli) fn put_in_force(
 
 /// Each agent starts a command through the whole way in, which refuses where the rules do not hold.
 pub(in crate::cli) fn prove(names: &[AccountName]) -> Result<(), Failure> {
+    let Some((_, policy)) = invoker::policy()? else { return Ok(()) };
     for name in names {
-        if let Err(said) = run::try_command(name)? {
+        let Some(agent) = policy.agents.get(name) else { continue };
+        if let Err(said) = run::try_command(name, agent.human.as_str())? {
             let error = anyhow::anyhow!("{name} can't start a command: {said}");
-            return Err(Failure::new(error).hint("agentuser status"));
+            let by_sudo = said.starts_with("sudo: ");
+            let hint = || RunError::NotLetIn(name.clone()).hint();
+            return Err(Failure::new(error).hint(if by_sudo { hint() } else { "agentuser status".into() }));
         }
     }
     Ok(())

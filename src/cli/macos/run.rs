@@ -8,25 +8,32 @@ use crate::{
         Failure, Global, invoker,
         run::{Place, directory, what_comes_along},
     },
-    host::{places, trust},
-    launch::{self, environment::Rules, sudo},
+    host::{places, trust, users},
+    launch::{
+        self,
+        environment::Rules,
+        relay::{self, Way},
+    },
     model::AccountName,
     policy::Agent,
 };
 use std::{
     ffi::OsString,
-    io,
-    os::unix::process::ExitStatusExt,
+    os::unix::process::CommandExt,
     path::Path,
     process::{ExitCode, Stdio},
 };
 
-/// Starts a command as the agent, as a proof; where that fails, answers what was said, escaped.
-pub(super) fn try_command(name: &AccountName) -> Result<Result<(), String>, Failure> {
-    let output = sudo(name.as_str())?
-        .args(["enter", "--directory=", "--", "/usr/bin/true"])
-        .stdin(Stdio::null())
-        .output()?;
+/// Starts a command as the agent, in the way of its human, as a proof; where that fails, answers what was said, escaped.
+pub(super) fn try_command(name: &AccountName, human: &str) -> Result<Result<(), String>, Failure> {
+    let mut command = relay::way_in(Way { agent: name, private: false })?;
+    if invoker::is_root() {
+        let Some(human) = users::person(human)? else {
+            return Ok(Err(format!("there is no account `{human}`")));
+        };
+        command.uid(human.uid.0).gid(human.gid.0);
+    }
+    let output = command.args(["--directory=", "--", "/usr/bin/true"]).stdin(Stdio::null()).output()?;
     let said = || String::from_utf8_lossy(&output.stderr).trim().escape_debug().to_string();
     Ok(if output.status.success() { Ok(()) } else { Err(said()) })
 }
@@ -64,11 +71,9 @@ pub(in crate::cli) fn launch(
     let mut arguments = what_comes_along(&rules(&name, agent), &directory);
     arguments.push("--".into());
     arguments.extend(command);
-    let status = sudo(name.as_str())?.arg("enter").args(arguments).status()?;
-    // sudo ends by the signal that ended the command, and so does this.
-    if let Some(signal) = status.signal() {
-        let signal = nix::sys::signal::Signal::try_from(signal).map_err(io::Error::from)?;
-        nix::sys::signal::raise(signal).map_err(io::Error::from)?;
-    }
-    Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(125)))
+    let code = relay::run(Way { agent: &name, private: false }, arguments, || {}).map_err(|error| {
+        let hint = error.hint();
+        Failure::new(error).hint(hint)
+    })?;
+    Ok(ExitCode::from(code))
 }

@@ -8,6 +8,7 @@ mod volumes;
 pub mod worker;
 
 pub use facts::facts;
+pub use processes::descendant;
 
 use super::{
     Act, Command, DirState, FileState, HostError, Installed, Jump, Observe, Query, Seen, Shared, Validator,
