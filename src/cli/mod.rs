@@ -4,6 +4,7 @@
 //! directory `linux` or `macos`.
 
 mod ask;
+mod doctor;
 mod failure;
 mod invoker;
 mod net;
@@ -86,8 +87,13 @@ enum Command {
     /// What the agent reaches over the network, why, and changes of it
     #[command(subcommand)]
     Net(net::Command),
+    /// Try each known way around the isolation, as the agent and for control as you; exit 1 when one is open
+    Doctor(doctor::Arguments),
     #[command(flatten)]
     System(system::Command),
+    /// For agentuser itself to call, as the agent and as the human
+    #[command(hide = true)]
+    Probe,
     /// For agentuser itself to call, as the agent
     #[command(hide = true)]
     Connect(net::ConnectArguments),
@@ -154,6 +160,8 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Share(arguments) => share::share(&global, &arguments),
         Command::Unshare(arguments) => share::unshare(&global, &arguments),
         Command::Net(command) => net::net(&global, &command),
+        Command::Doctor(arguments) => doctor::doctor(&global, &arguments),
+        Command::Probe => doctor::probe(),
         Command::System(command) => system::dispatch(&global, command),
         Command::Connect(arguments) => net::connect(&arguments),
         Command::Secret(command) => secret::secret(&global, &command),

@@ -9,7 +9,7 @@ pub struct Open {
 }
 
 /// All that are known.
-pub const OPEN: [Open; 9] = [
+pub const OPEN: [Open; 10] = [
     Open {
         id: "icmp",
         what: "ping leaves: pf can't tell the account of a packet that is neither TCP nor UDP",
@@ -33,6 +33,10 @@ pub const OPEN: [Open; 9] = [
     Open {
         id: "localaccounts",
         what: "files that are open to everyone or to localaccounts can be read, such as other homes' public parts",
+    },
+    Open {
+        id: "processes",
+        what: "ps shows the command lines of all accounts' processes: no secret belongs into one",
     },
     Open {
         id: "git",

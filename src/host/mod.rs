@@ -1,8 +1,7 @@
 //! The machine, behind two traits: [`Observe`] reads and can't change anything, [`Act`] changes. All else in the program
 //! that touches the system goes through them, so that the engine runs on a machine in memory just as on the real one.
 
-#[cfg(target_os = "linux")]
-mod bounded;
+pub(crate) mod bounded;
 pub mod catalog;
 #[cfg(target_os = "linux")]
 pub mod cgroup;
@@ -81,6 +80,17 @@ pub fn itself() -> PathBuf {
 pub fn itself() -> PathBuf {
     std::env::current_exe().unwrap_or_else(|_| places::PROGRAM.into())
 }
+
+/// Keeps processes of the same account from looking into this one (prctl(2), `PR_SET_DUMPABLE`).
+#[cfg(not(target_os = "macos"))]
+pub fn keep_tracers_away() -> std::io::Result<()> {
+    let not = rustix::process::DumpableBehavior::NotDumpable;
+    Ok(rustix::process::set_dumpable_behavior(not)?)
+}
+
+/// Keeps processes of the same account from looking into this one.
+#[cfg(target_os = "macos")]
+pub use sys::keep_tracers_away;
 
 /// A regular file as a value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

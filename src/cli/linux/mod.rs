@@ -2,7 +2,6 @@
 
 mod apply;
 mod confinement;
-mod doctor;
 mod guard;
 mod helper;
 mod moved;
@@ -17,7 +16,7 @@ mod teardown;
 pub(super) use crate::launch::view::why_not_mapped;
 pub(super) use apply::{prove, prove_again, put_in_force};
 pub(super) use net::{NetCommand, net, propose, propose_addresses};
-pub(super) use run::launch;
+pub(super) use run::{brief, launch, make_ready, stated};
 pub(super) use situation::{facts, has_private_view, notices, refuse_unfit_machine, sessions_are_behind};
 pub(super) use status::{Open, Sessions, StatusArguments, service_notice};
 pub(super) use teardown::{after_the_last, before_teardown};
@@ -31,8 +30,6 @@ pub(super) const HAS_GATE: bool = true;
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
-    /// Try each known way around the isolation, as the agent and for control as you; exit 1 when one is open
-    Doctor(doctor::Arguments),
     /// What the agent left that your own tools will execute; with --strict, exit 3 when there is something
     Review(review::Arguments),
     /// For sudo and the service manager to call
@@ -47,9 +44,6 @@ pub(crate) enum Command {
     /// For agentuser itself to call, beside a session
     #[command(hide = true)]
     Keep,
-    /// For agentuser itself to call, as the agent and as the human
-    #[command(hide = true)]
-    Probe,
     /// For agentuser itself to call
     #[command(hide = true)]
     Worker,
@@ -70,11 +64,9 @@ pub(super) fn at_once(arguments: &[OsString]) -> Option<ExitCode> {
 
 pub(super) fn dispatch(global: &Global, command: Command) -> Result<ExitCode, Failure> {
     match command {
-        Command::Doctor(arguments) => return doctor::doctor(global, &arguments),
         Command::Review(arguments) => return review::review(global, &arguments),
         Command::Helper(command) => return helper::helper(&command),
         Command::Guard(arguments) => return guard::guard(&arguments),
-        Command::Probe => return doctor::probe(),
         Command::Look => crate::review::look::main().map_err(Failure::new)?,
         Command::Keep => crate::launch::keeper::humans().map_err(Failure::new)?,
         Command::Worker => crate::host::worker::main().map_err(Failure::new)?,

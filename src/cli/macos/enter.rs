@@ -2,7 +2,7 @@
 //!
 //! Nothing of the agent's runs before: the program and the policy are root's alone, and the environment is made anew.
 
-use super::run;
+use super::brief::rules;
 use crate::{
     cli::{Failure, printer},
     host::{places, trust, users},
@@ -72,8 +72,8 @@ fn become_command(request: &Request) -> Result<Refusal, Failure> {
     // A login shell is the account's own, which the plan set.
     let shell = users::person(name.as_str())?.and_then(|person| person.shell.parse().ok());
     let mut command = request::command(&request.command, &shell.unwrap_or_else(|| agent.shell.clone()));
-    let rules = run::rules(&name, agent);
-    let environment = environment::build(&rules, home.as_str(), secrets, request.variables.clone());
+    let environment =
+        environment::build(&rules(&name, agent), home.as_str(), secrets, request.variables.clone());
     command.env_clear().envs(environment);
     Ok(request::become_it(command))
 }

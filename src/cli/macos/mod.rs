@@ -1,6 +1,7 @@
 //! What the commands need of macOS, and the commands that are there alone.
 
 mod apply;
+mod brief;
 mod enter;
 mod helper;
 mod log;
@@ -9,8 +10,9 @@ mod situation;
 mod status;
 
 pub(super) use apply::{prove, prove_again, put_in_force};
+pub(super) use brief::brief;
 pub(super) use log::{NetCommand, net};
-pub(super) use run::launch;
+pub(super) use run::{launch, make_ready, stated};
 pub(super) use situation::{
     after_the_last, before_teardown, facts, has_private_view, notices, propose, propose_addresses,
     refuse_unfit_machine, sessions_are_behind, why_not_mapped,

@@ -3,19 +3,19 @@
 //! The rules are looked at, and put in force again where something put them out, before each command; then sudo starts the
 //! agent's half, which tries them.
 
+use super::brief::{Brief, brief};
 use crate::{
     cli::{
         Failure, Global, invoker,
         run::{Place, directory, what_comes_along},
     },
-    host::{places, trust, users},
+    doctor::Probe,
+    host::{mac_open::OPEN, places, trust, users},
     launch::{
         self,
-        environment::Rules,
         relay::{self, Way},
     },
     model::AccountName,
-    policy::Agent,
 };
 use std::{
     ffi::OsString,
@@ -38,42 +38,41 @@ pub(super) fn try_command(name: &AccountName, human: &str) -> Result<Result<(), 
     Ok(if output.status.success() { Ok(()) } else { Err(said()) })
 }
 
-/// What the environment of an agent is made of.
-pub(super) fn rules<'a>(name: &'a AccountName, agent: &'a Agent) -> Rules<'a> {
-    Rules {
-        name,
-        shell: &agent.shell,
-        path: &agent.path,
-        pass: &agent.environment.pass,
-        set: &agent.environment.set,
-        has_projects: !agent.projects.is_empty(),
-    }
-}
-
 pub(in crate::cli) fn launch(
     global: &Global,
     place: &Place,
     command: Vec<OsString>,
 ) -> Result<ExitCode, Failure> {
-    let (_, policy) =
-        invoker::policy()?.ok_or_else(|| Failure::usage("nothing is set up").hint("agentuser setup"))?;
-    let name = invoker::agent(&policy, global)?;
-    let agent = &policy.agents[&name];
+    let brief = brief(global)?;
     trust::check(Path::new(places::PROGRAM))?;
-    let projects: Vec<_> = agent.projects.iter().map(|project| project.path.clone()).collect();
-    let directory = directory(&projects, place)?;
-    let ensured = launch::helper("ensure", &name)?;
-    if !ensured.status.success() {
-        let said = String::from_utf8_lossy(&ensured.stderr).trim().escape_debug().to_string();
-        return Err(Failure::new(anyhow::anyhow!("the firewall could not be put in force: {said}"))
-            .hint("agentuser status"));
-    }
-    let mut arguments = what_comes_along(&rules(&name, agent), &directory);
+    let directory = directory(&brief.projects, place)?;
+    make_ready(&brief)?;
+    let mut arguments = what_comes_along(&brief.environment(), &directory);
     arguments.push("--".into());
     arguments.extend(command);
-    let code = relay::run(Way { agent: &name, private: false }, arguments, || {}).map_err(|error| {
+    let code = relay::run(&brief, arguments, || {}).map_err(|error| {
         let hint = error.hint();
         Failure::new(error).hint(hint)
     })?;
     Ok(ExitCode::from(code))
+}
+
+/// Has root's helper look at the rules, and put them in force again where something put them out.
+pub(in crate::cli) fn make_ready(brief: &Brief) -> Result<(), Failure> {
+    let ensured = launch::helper("ensure", &brief.name)?;
+    if ensured.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&ensured.stderr).trim().escape_debug().to_string();
+    Err(Failure::new(anyhow::anyhow!("the firewall could not be put in force: {said}"))
+        .hint("agentuser status"))
+}
+
+/// Why macOS or the policy leaves a way open, where one does.
+pub(in crate::cli) fn stated(brief: &Brief, probe: Probe) -> Option<&'static str> {
+    if probe == Probe::Beyond && brief.outbound_allowed() {
+        return Some("`outbound: allow` leaves it open");
+    }
+    let id = probe.left_open_by_macos()?;
+    OPEN.iter().find(|open| open.id == id).map(|open| open.what)
 }
