@@ -10,6 +10,7 @@ mod invoker;
 mod net;
 mod printer;
 mod reset;
+mod review;
 mod run;
 mod secret;
 mod setup;
@@ -89,11 +90,16 @@ enum Command {
     Net(net::Command),
     /// Try each known way around the isolation, as the agent and for control as you; exit 1 when one is open
     Doctor(doctor::Arguments),
+    /// What the agent left that your own tools will execute; with --strict, exit 3 when there is something
+    Review(review::Arguments),
     #[command(flatten)]
     System(system::Command),
     /// For agentuser itself to call, as the agent and as the human
     #[command(hide = true)]
     Probe,
+    /// For agentuser itself to call
+    #[command(hide = true)]
+    Look,
     /// For agentuser itself to call, as the agent
     #[command(hide = true)]
     Connect(net::ConnectArguments),
@@ -161,8 +167,13 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Unshare(arguments) => share::unshare(&global, &arguments),
         Command::Net(command) => net::net(&global, &command),
         Command::Doctor(arguments) => doctor::doctor(&global, &arguments),
+        Command::Review(arguments) => review::review(&global, &arguments),
         Command::Probe => doctor::probe(),
-        Command::System(command) => system::dispatch(&global, command),
+        Command::Look => {
+            crate::review::look::main().map_err(Failure::new)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::System(command) => system::dispatch(command),
         Command::Connect(arguments) => net::connect(&arguments),
         Command::Secret(command) => secret::secret(&global, &command),
         Command::Stop => stop::stop(&global),

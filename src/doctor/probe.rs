@@ -102,6 +102,14 @@ impl Probe {
             _ => return None,
         })
     }
+
+    /// Whether a Seatbelt profile of ours closes what is tried.
+    pub fn closed_by_seatbelt(self) -> bool {
+        matches!(
+            self,
+            Self::Resolvers | Self::Sibling | Self::Homes | Self::Pasteboard | Self::AppleEvents | Self::Open
+        )
+    }
 }
 
 /// Tries all that there is to be tried on this system.

@@ -15,5 +15,6 @@ pub mod pfctl;
 pub mod pflog;
 pub mod posix_acl;
 pub mod ps;
+pub mod seatbelt;
 pub mod sudoers;
 pub mod systemd;

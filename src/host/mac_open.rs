@@ -16,11 +16,11 @@ pub const OPEN: [Open; 10] = [
     },
     Open {
         id: "mdnsresponder",
-        what: "every name resolves, and names can carry data out: mDNSResponder asks for whoever calls it",
+        what: "every name resolves, and names can carry data out: mDNSResponder asks for whoever calls it (confine.seatbelt closes it)",
     },
     Open {
         id: "mach-bootstrap",
-        what: "services of your login session can be looked up (pasteboard, `open`, Apple events); each decides by itself",
+        what: "services of your login session can be looked up (pasteboard, `open`, Apple events; confine.seatbelt closes these); each decides by itself",
     },
     Open {
         id: "tcc-responsibility",
@@ -32,7 +32,7 @@ pub const OPEN: [Open; 10] = [
     },
     Open {
         id: "localaccounts",
-        what: "files that are open to everyone or to localaccounts can be read, such as other homes' public parts",
+        what: "files that are open to everyone or to localaccounts can be read, such as other homes' public parts (confine.seatbelt closes homes)",
     },
     Open {
         id: "processes",

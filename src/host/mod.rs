@@ -7,7 +7,6 @@ pub mod catalog;
 pub mod cgroup;
 pub mod child_event;
 mod command;
-#[cfg(target_os = "linux")]
 pub mod dir;
 #[cfg(target_os = "linux")]
 pub mod errand;
@@ -214,7 +213,6 @@ pub enum HostError {
     #[error(transparent)]
     Share(#[from] share::ShareError),
     /// A directory could not be opened, emptied or handed over.
-    #[cfg(target_os = "linux")]
     #[error(transparent)]
     Directory(#[from] dir::DirError),
     /// A child that works as another account failed.
@@ -472,6 +470,11 @@ pub mod places {
     /// directories `tmp` and `var-tmp` to the agent's sessions.
     pub fn private_tmp(agent: &AccountName) -> AbsPath {
         state(agent).join("private")
+    }
+
+    /// The Seatbelt profile of one agent, on macOS.
+    pub fn seatbelt(agent: &AccountName) -> AbsPath {
+        state(agent).join("seatbelt.sb")
     }
 
     /// Hosts of discovered presets that one agent's human accepted.

@@ -79,6 +79,11 @@ pub enum DesireError {
         /// What was asked for.
         asked: String,
     },
+    /// What is made of macOS's own means.
+    #[error(
+        "agent `{0}`: `confine.seatbelt: true` is a means of macOS; here `confine` closes more without it"
+    )]
+    NoSeatbelt(AccountName),
     /// Every port for a DNS gate is taken.
     #[error("no port from {} to {} is free for a DNS gate", GATES.start(), GATES.end())]
     NoFreePort,
@@ -172,8 +177,11 @@ pub fn desire(policy: &policy::Policy, name: &AccountName, facts: &Facts) -> Res
         [name.to_string(), uid.to_string()].into_iter().filter_map(|owner| facts.sub_uids.get(&owner));
     let sub_uids = ranges.flatten().copied().collect();
     let firewall = firewall_of(uid, sub_uids, &agent.network, &open, facts);
+    let seatbelt = agent.confine.seatbelt == Some(true);
     if facts.mac.is_some() {
         refuse_what_linux_has(name, agent)?;
+    } else if seatbelt {
+        return Err(DesireError::NoSeatbelt(name.clone()));
     }
     let gate = gate(policy, name, facts)?;
     refuse_limits(name, &agent.limits, &view, facts)?;
@@ -190,6 +198,7 @@ pub fn desire(policy: &policy::Policy, name: &AccountName, facts: &Facts) -> Res
         human,
         projects,
         view,
+        seatbelt,
         traverse,
         firewall: Firewall { gate, generation, ..firewall },
         name: name.clone(),

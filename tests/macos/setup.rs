@@ -6,10 +6,11 @@ use crate::{
 };
 use agentuser::{
     engine::{Plan, Receipt, Scope, Silent, ensure, report, reset, setup, teardown},
-    formats::mac_acl,
+    formats::{mac_acl, seatbelt},
     host::{DirState, FileState, Observe, places},
     model::{
         AbsPath, AccountName, Gid, Uid,
+        desired::{Access, SharedDir},
         facts::{DirFact, Facts, KnownAgent, Mac, Person},
     },
     plan, policy,
@@ -37,6 +38,8 @@ agents:
         access: read-only
     network:
       dns: system
+    confine:
+      seatbelt: true
 ";
 
 fn name(text: &str) -> AccountName {
@@ -384,6 +387,36 @@ fn what_drifted_is_named_and_mended() {
         try_set_up(&mut fake, &["bot", "two"]).unwrap_or_else(|error| panic!("{id}: {words}: {error}"));
         assert_eq!(drift(&fake, &["bot", "two"]), [], "{id}: {words}");
     }
+}
+
+#[test]
+fn a_profile_where_the_policy_asks_for_one() {
+    let mut fake = machine();
+    try_set_up(&mut fake, &["bot", "two"]).unwrap();
+    assert_eq!(fake.file(&places::seatbelt(&name("bot"))).unwrap(), None);
+    let path = places::seatbelt(&name("two"));
+    let file = fake.file(&path).unwrap().unwrap();
+    let docs = SharedDir { path: "/Users/ann/src/docs".parse().unwrap(), access: Access::ReadOnly };
+    let text = String::from_utf8(file.bytes.clone()).unwrap();
+    assert_eq!((text, file.mode, file.uid), (seatbelt::agent(&[docs]), 0o644, Uid(0)));
+    fake.disk.files.get_mut(path.as_str()).unwrap().bytes.truncate(40);
+    let found = drift(&fake, &["bot", "two"]);
+    assert!(found.len() == 1 && found[0].0 == format!("file:{path}"), "{found:?}");
+    try_set_up(&mut fake, &["bot", "two"]).unwrap();
+    assert_eq!(fake.file(&path).unwrap(), Some(file));
+}
+
+/// On Linux the key has nothing to switch.
+#[test]
+fn a_profile_is_refused_elsewhere() {
+    let text = "version: 1\nagents:\n  bot: {human: ann, confine: {seatbelt: true}}\n";
+    let facts = Facts { mac: None, ..facts(&machine()) };
+    let desire = |text: &str| {
+        plan::desire(&policy::parse(text, "p").unwrap(), &name("bot"), &facts).map(|desired| desired.seatbelt)
+    };
+    let error = desire(text).unwrap_err().to_string();
+    assert!(error.contains("`confine.seatbelt: true` is a means of macOS"), "{error}");
+    assert!(!desire(&text.replace("true", "false")).is_ok_and(|on| on));
 }
 
 /// A restart takes rules and token with it; the job's `firewall ensure` puts them back from the receipts alone.

@@ -111,20 +111,3 @@ pub(crate) fn stamp(name: &AccountName, machine: &mut System) -> Result<(), Fail
     }
     Ok(())
 }
-
-/// An empty file of the human's own for each project, into which the human's `run` writes what is there before the first
-/// session: nobody but root and the human can change or remove it. It is for setup to make: at boot the unit may neither read
-/// what is the human's nor give a file away.
-pub(super) fn make_room_for_reviews(name: &AccountName, machine: &mut System) -> Result<(), Failure> {
-    let Some(brief) = Stamp::read(name).and_then(|stamp| stamp.brief) else { return Ok(()) };
-    let Some(human) = machine.person(&brief.human)? else { return Ok(()) };
-    let there = machine.names(&places::state(name))?;
-    for project in &brief.projects {
-        let path = places::review(name, project);
-        if !there.iter().any(|file| file == path.name()) {
-            let file = FileState { bytes: vec![], mode: 0o600, uid: human.uid, gid: human.gid };
-            machine.write(&path, &file, Validator::Nobody)?;
-        }
-    }
-    Ok(())
-}

@@ -7,13 +7,12 @@ mod helper;
 mod moved;
 mod net;
 mod net_log;
-mod review;
 mod run;
 mod situation;
 mod status;
 mod teardown;
 
-pub(super) use crate::launch::view::why_not_mapped;
+pub(super) use crate::launch::{brief::Brief, view::why_not_mapped};
 pub(super) use apply::{prove, prove_again, put_in_force};
 pub(super) use net::{NetCommand, net, propose, propose_addresses};
 pub(super) use run::{brief, launch, make_ready, stated};
@@ -21,7 +20,7 @@ pub(super) use situation::{facts, has_private_view, notices, refuse_unfit_machin
 pub(super) use status::{Open, Sessions, StatusArguments, service_notice};
 pub(super) use teardown::{after_the_last, before_teardown};
 
-use super::{Failure, Global};
+use super::Failure;
 use clap::{Args, Subcommand};
 use std::{ffi::OsString, process::ExitCode};
 
@@ -30,17 +29,12 @@ pub(super) const HAS_GATE: bool = true;
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
-    /// What the agent left that your own tools will execute; with --strict, exit 3 when there is something
-    Review(review::Arguments),
     /// For sudo and the service manager to call
     #[command(hide = true, subcommand)]
     Helper(helper::Command),
     /// The service that keeps the network policy in force
     #[command(hide = true)]
     Guard(guard::Arguments),
-    /// For agentuser itself to call
-    #[command(hide = true)]
-    Look,
     /// For agentuser itself to call, beside a session
     #[command(hide = true)]
     Keep,
@@ -62,12 +56,10 @@ pub(super) fn at_once(arguments: &[OsString]) -> Option<ExitCode> {
     }
 }
 
-pub(super) fn dispatch(global: &Global, command: Command) -> Result<ExitCode, Failure> {
+pub(super) fn dispatch(command: Command) -> Result<ExitCode, Failure> {
     match command {
-        Command::Review(arguments) => return review::review(global, &arguments),
         Command::Helper(command) => return helper::helper(&command),
         Command::Guard(arguments) => return guard::guard(&arguments),
-        Command::Look => crate::review::look::main().map_err(Failure::new)?,
         Command::Keep => crate::launch::keeper::humans().map_err(Failure::new)?,
         Command::Worker => crate::host::worker::main().map_err(Failure::new)?,
         Command::Errand => crate::host::errand::main().map_err(Failure::new)?,

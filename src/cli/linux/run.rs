@@ -1,10 +1,9 @@
 //! A launch on Linux: what the human's half makes ready, and both halves that sudo starts.
 
-use super::review;
 use crate::{
     audit,
     cli::{
-        Failure, Global, invoker, printer,
+        Failure, Global, invoker, printer, review,
         run::{Place, directory, what_comes_along},
         status,
     },

@@ -2,9 +2,11 @@
 
 use super::run;
 use crate::{
-    cli::{Failure, invoker, setup::apply, situation::Situation},
+    cli::{Failure, invoker, review, setup::apply, situation::Situation},
+    host::System,
     launch::relay::RunError,
     model::{AbsPath, AccountName},
+    policy::Policy,
 };
 
 /// Applies the plan of the machine and those of these agents.
@@ -14,7 +16,17 @@ pub(in crate::cli) fn put_in_force(
     _: Option<&AbsPath>,
     quiet: bool,
 ) -> Result<(), Failure> {
-    apply::plans(situation, names, |_| {}, quiet)
+    apply::plans(situation, names, |_| {}, quiet)?;
+    make_room(&situation.policy, names)
+}
+
+fn make_room(policy: &Policy, names: &[AccountName]) -> Result<(), Failure> {
+    for name in names {
+        let Some(agent) = policy.agents.get(name) else { continue };
+        let projects: Vec<_> = agent.projects.iter().map(|project| project.path.clone()).collect();
+        review::make_room(name, agent.human.as_str(), &projects, &mut System::new())?;
+    }
+    Ok(())
 }
 
 /// Each agent starts a command through the whole way in, which refuses where the rules do not hold.
@@ -34,5 +46,8 @@ pub(in crate::cli) fn prove(names: &[AccountName]) -> Result<(), Failure> {
 
 /// The same where all is in force already.
 pub(in crate::cli) fn prove_again(names: &[AccountName]) -> Result<(), Failure> {
+    if let Some((_, policy)) = invoker::policy()? {
+        make_room(&policy, names)?;
+    }
     prove(names)
 }

@@ -27,6 +27,11 @@ impl Brief {
         rules(&self.name, &self.agent)
     }
 
+    /// Whether its sessions run under a Seatbelt profile.
+    pub(super) fn seatbelt(&self) -> bool {
+        self.agent.confine.seatbelt == Some(true)
+    }
+
     /// Whether what no rule names leaves the machine.
     pub(super) fn outbound_allowed(&self) -> bool {
         self.agent.network.outbound == Outbound::Allow

@@ -5,15 +5,16 @@
 use super::brief::rules;
 use crate::{
     cli::{Failure, printer},
-    host::{places, trust, users},
+    formats::seatbelt,
+    host::{Program, places, trust, users},
     launch::{
         environment,
         request::{self, Ended, Instead, Refusal, Request},
         secrets::Secrets,
     },
-    model::AccountName,
+    model::{AbsPath, AccountName},
     plan,
-    policy::{Outbound, Policy},
+    policy::{Agent, Outbound, Policy},
 };
 use rustix::{
     fs::Mode,
@@ -24,7 +25,7 @@ use std::{
     ffi::OsString,
     net::{IpAddr, SocketAddr},
     path::Path,
-    process::ExitCode,
+    process::{Command, ExitCode},
     time::{Duration, Instant},
 };
 
@@ -71,11 +72,58 @@ fn become_command(request: &Request) -> Result<Refusal, Failure> {
     let secrets = Secrets::read(&name)?;
     // A login shell is the account's own, which the plan set.
     let shell = users::person(name.as_str())?.and_then(|person| person.shell.parse().ok());
-    let mut command = request::command(&request.command, &shell.unwrap_or_else(|| agent.shell.clone()));
+    let shell = shell.unwrap_or_else(|| agent.shell.clone());
+    let mut command = if agent.confine.seatbelt == Some(true) {
+        under_the_profile(request, &name, agent, &shell)?
+    } else {
+        request::command(&request.command, &shell)
+    };
     let environment =
         environment::build(&rules(&name, agent), home.as_str(), secrets, request.variables.clone());
     command.env_clear().envs(environment);
     Ok(request::become_it(command))
+}
+
+/// The command below sandbox-exec(1), which starts this program once more: it tells what could not be started as env(1)
+/// does, and starts a login shell as one.
+fn under_the_profile(
+    request: &Request,
+    name: &AccountName,
+    agent: &Agent,
+    shell: &AbsPath,
+) -> Result<Command, Failure> {
+    let profile = places::seatbelt(name);
+    trust::check(profile.as_path())?;
+    let program = Program::SandboxExec.path().ok_or_else(|| {
+        Failure::new(anyhow::anyhow!("`sandbox-exec`, which `confine.seatbelt` needs, is not there"))
+            .hint(format!("take `seatbelt` out of {}, then agentuser setup", places::POLICY))
+    })?;
+    let human = users::person(agent.human.as_str())?.and_then(|person| person.home.parse().ok());
+    let human = human.ok_or_else(|| {
+        Failure::new(anyhow::anyhow!("the home of `{}` is not known", agent.human.as_str()))
+    })?;
+    let projects = agent.projects.iter().map(|project| &project.path);
+    let mut command = Command::new(program);
+    command
+        .args(seatbelt::agent_parameters(&plan::home(name), &human, projects))
+        .args(["-f", profile.as_str(), "--", places::PROGRAM, "sealed", shell.as_str(), "--"])
+        .args(&request.command);
+    Ok(command)
+}
+
+/// What sandbox-exec(1) starts: becomes the command. The rest was done by `enter`, and is inherited. sudo lets nobody start
+/// this, and whoever starts it is what it was before.
+pub(super) fn sealed(arguments: &[OsString]) -> ExitCode {
+    let shell = arguments.first().and_then(|shell| shell.to_str()?.parse().ok());
+    let refusal = match (shell, arguments.get(1)) {
+        (Some(shell), Some(dashes)) if dashes == "--" => {
+            request::become_it(request::command(&arguments[2..], &shell))
+        }
+        _ => Refusal::Usage("`sealed` is for `enter` to call".into()),
+    };
+    let code = refusal.status();
+    printer::failure(&Failure::new(refusal));
+    ExitCode::from(code)
 }
 
 /// Who this process is, by a policy that is root's alone and is the one that was put in force.

@@ -10,7 +10,7 @@ mod situation;
 mod status;
 
 pub(super) use apply::{prove, prove_again, put_in_force};
-pub(super) use brief::brief;
+pub(super) use brief::{Brief, brief};
 pub(super) use log::{NetCommand, net};
 pub(super) use run::{launch, make_ready, stated};
 pub(super) use situation::{
@@ -19,7 +19,7 @@ pub(super) use situation::{
 };
 pub(super) use status::{Open, Sessions, StatusArguments, service_notice};
 
-use super::{Failure, Global};
+use super::Failure;
 use clap::{Args, Subcommand};
 use std::{ffi::OsString, process::ExitCode};
 
@@ -41,11 +41,14 @@ pub(crate) enum Command {
 
 /// The command that sudo starts on the path of every launch must start at once.
 pub(super) fn at_once(arguments: &[OsString]) -> Option<ExitCode> {
-    let is_enter = arguments.get(1).is_some_and(|word| word == "enter");
-    is_enter.then(|| enter::enter(arguments[2..].to_vec()))
+    match arguments.get(1)?.to_str()? {
+        "enter" => Some(enter::enter(arguments[2..].to_vec())),
+        "sealed" => Some(enter::sealed(&arguments[2..])),
+        _ => None,
+    }
 }
 
-pub(super) fn dispatch(_: &Global, command: Command) -> Result<ExitCode, Failure> {
+pub(super) fn dispatch(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Helper(command) => helper::helper(&command),
         Command::Firewall(helper::Command::Ensure) => helper::ensure(),

@@ -6,7 +6,7 @@
 use super::brief::{Brief, brief};
 use crate::{
     cli::{
-        Failure, Global, invoker,
+        Failure, Global, invoker, review,
         run::{Place, directory, what_comes_along},
     },
     doctor::Probe,
@@ -19,6 +19,7 @@ use crate::{
 };
 use std::{
     ffi::OsString,
+    io::{self, IsTerminal},
     os::unix::process::CommandExt,
     path::Path,
     process::{ExitCode, Stdio},
@@ -47,6 +48,10 @@ pub(in crate::cli) fn launch(
     trust::check(Path::new(places::PROGRAM))?;
     let directory = directory(&brief.projects, place)?;
     make_ready(&brief)?;
+    let is_shell = command.is_empty();
+    if !invoker::is_root() {
+        review::begin(&brief);
+    }
     let mut arguments = what_comes_along(&brief.environment(), &directory);
     arguments.push("--".into());
     arguments.extend(command);
@@ -54,6 +59,9 @@ pub(in crate::cli) fn launch(
         let hint = error.hint();
         Failure::new(error).hint(hint)
     })?;
+    if is_shell && !global.quiet && io::stderr().is_terminal() && !invoker::is_root() {
+        review::end(&brief);
+    }
     Ok(ExitCode::from(code))
 }
 
@@ -72,6 +80,9 @@ pub(in crate::cli) fn make_ready(brief: &Brief) -> Result<(), Failure> {
 pub(in crate::cli) fn stated(brief: &Brief, probe: Probe) -> Option<&'static str> {
     if probe == Probe::Beyond && brief.outbound_allowed() {
         return Some("`outbound: allow` leaves it open");
+    }
+    if brief.seatbelt() && probe.closed_by_seatbelt() {
+        return None;
     }
     let id = probe.left_open_by_macos()?;
     OPEN.iter().find(|open| open.id == id).map(|open| open.what)
