@@ -8,7 +8,6 @@ pub mod cgroup;
 pub mod child_event;
 mod command;
 pub mod dir;
-#[cfg(target_os = "linux")]
 pub mod errand;
 mod files;
 #[cfg(target_os = "linux")]

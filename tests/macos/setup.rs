@@ -6,10 +6,11 @@ use crate::{
 };
 use agentuser::{
     engine::{Plan, Receipt, Scope, Silent, ensure, report, reset, setup, teardown},
-    formats::{mac_acl, seatbelt},
+    formats::{mac_acl, pf, seatbelt},
     host::{DirState, FileState, Observe, places},
     model::{
         AbsPath, AccountName, Gid, Uid,
+        catalog::Resolved,
         desired::{Access, SharedDir},
         facts::{DirFact, Facts, KnownAgent, Mac, Person},
     },
@@ -17,6 +18,8 @@ use agentuser::{
     share::aces::Kind,
     step::{AnyStep, Check},
 };
+use ipnet::IpNet;
+use std::{collections::BTreeSet, net::IpAddr};
 
 const POLICY: &str = "\
 version: 1
@@ -406,6 +409,27 @@ fn a_profile_where_the_policy_asks_for_one() {
     assert_eq!(fake.file(&path).unwrap(), Some(file));
 }
 
+/// With `dns: system` a name stands for the addresses that it had, as on Linux; other ones are another load of the anchor.
+#[test]
+fn names_stand_for_their_addresses() {
+    let text = "version: 1\nagents:\n  bot: {human: ann, network: {dns: system, allow: [{domain: api.example.com}]}}\n";
+    let policy = policy::parse(text, "p").unwrap();
+    let mut fake = machine();
+    for addresses in [&["192.0.2.7"][..], &["192.0.2.8", "2001:db8::8"]] {
+        let addresses: BTreeSet<IpAddr> = addresses.iter().map(|text| text.parse().unwrap()).collect();
+        let mut facts = facts(&fake);
+        let resolved = Resolved { date: "2026-11-28".parse().unwrap(), addresses: addresses.clone() };
+        facts.catalog.addresses.insert(name("bot"), [("api.example.com".to_owned(), resolved)].into());
+        let desired = plan::desire(&policy, &name("bot"), &facts).unwrap();
+        for plan in [plan::machine(text, &facts), plan::agent(&desired, &facts).unwrap()] {
+            setup(&plan, &mut fake, &mut Silent).unwrap();
+        }
+        let anchor = &fake.disk.mac.pf.anchors[&pf::anchor(desired.uid)];
+        let there: BTreeSet<_> = anchor.tables["allow0"].iter().copied().collect();
+        assert_eq!(there, addresses.into_iter().map(IpNet::from).collect());
+    }
+}
+
 /// On Linux the key has nothing to switch.
 #[test]
 fn a_profile_is_refused_elsewhere() {
@@ -520,7 +544,6 @@ fn what_macos_can_not_give_is_refused_by_name() {
         ("    limits: {memory: 1G}\n", "`limits.memory`"),
         ("    limits: {processes: 100}\n", "`limits.processes`"),
         ("    limits: {open-files: 100}\n", "`limits.open-files`"),
-        ("    network: {dns: system, allow: [{domain: api.example.com}]}\n", "`domain: api.example.com`"),
         ("    network: {dns: system, allow: [{preset: npm}]}\n", "`preset: npm`"),
         ("    projects: [{path: /Users/ann/src/shop, git: guard}]\n", "`git: guard`"),
         ("    confine: {landlock: true}\n", "`confine.landlock`"),

@@ -1,8 +1,8 @@
 //! What sudoers lets the human call as root without a password, with fixed arguments, and what the service manager calls.
 
-use super::{guard, net};
+use super::guard;
 use crate::{
-    cli::{Failure, invoker, secret, situation, status, stop},
+    cli::{Failure, invoker, net, secret, situation, status, stop},
     engine::{Receipt, Scope, ensure},
     host::{Act, FileState, Lock, Observe, System, Validator, places, role},
     launch::brief::{Stamp, moment},

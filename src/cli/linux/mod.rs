@@ -14,7 +14,7 @@ mod teardown;
 
 pub(super) use crate::launch::{brief::Brief, view::why_not_mapped};
 pub(super) use apply::{prove, prove_again, put_in_force};
-pub(super) use net::{NetCommand, net, propose, propose_addresses};
+pub(super) use net::{NetCommand, net};
 pub(super) use run::{brief, launch, make_ready, stated};
 pub(super) use situation::{facts, has_private_view, notices, refuse_unfit_machine, sessions_are_behind};
 pub(super) use status::{Open, Sessions, StatusArguments, service_notice};

@@ -1,7 +1,8 @@
 //! What root does for others: `firewall ensure` for launchd, and what sudoers lets the human call without a password.
 
+use super::renewal;
 use crate::{
-    cli::{Failure, invoker, secret, situation, status, stop},
+    cli::{Failure, invoker, net, secret, situation, status, stop},
     engine::{self, Scope},
     host::{Lock, System},
     model::AccountName,
@@ -32,6 +33,12 @@ pub(crate) enum Helper {
         /// The agent
         name: AccountName,
     },
+    /// Looks up anew what names and ranges stand for, for the job of launchd
+    Renew {
+        /// Fetches ranges as well
+        #[arg(long)]
+        ranges: bool,
+    },
     /// Keeps, lists or forgets tokens of an agent, as asked on standard input
     Secret {
         /// The agent
@@ -50,7 +57,12 @@ fn refuse_others() -> Result<(), Failure> {
 /// Each minute, and when the main ruleset changes. What is in force is left alone.
 pub(super) fn ensure() -> Result<ExitCode, Failure> {
     refuse_others()?;
-    load(&situation::agents_set_up(&System::new())?)
+    let agents = situation::agents_set_up(&System::new())?;
+    let loaded = load(&agents);
+    if !agents.is_empty() {
+        renewal::start_when_due();
+    }
+    loaded
 }
 
 pub(super) fn helper(command: &Helper) -> Result<ExitCode, Failure> {
@@ -59,6 +71,13 @@ pub(super) fn helper(command: &Helper) -> Result<ExitCode, Failure> {
         Helper::Status { name } => status::helper(name),
         Helper::Ensure { name } => load(std::slice::from_ref(name)),
         Helper::Stop { name } => stop::helper(name),
+        Helper::Renew { ranges } => {
+            let renewed = net::renew(*ranges)?;
+            if *ranges && renewed == ExitCode::SUCCESS {
+                renewal::ranges_are_new();
+            }
+            Ok(renewed)
+        }
         Helper::Secret { name } => secret::helper(name),
     }
 }

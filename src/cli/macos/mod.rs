@@ -5,6 +5,7 @@ mod brief;
 mod enter;
 mod helper;
 mod log;
+mod renewal;
 mod run;
 mod situation;
 mod status;
@@ -14,8 +15,8 @@ pub(super) use brief::{Brief, brief};
 pub(super) use log::{NetCommand, net};
 pub(super) use run::{launch, make_ready, stated};
 pub(super) use situation::{
-    after_the_last, before_teardown, facts, has_private_view, notices, propose, propose_addresses,
-    refuse_unfit_machine, sessions_are_behind, why_not_mapped,
+    after_the_last, before_teardown, facts, has_private_view, notices, refuse_unfit_machine,
+    sessions_are_behind, why_not_mapped,
 };
 pub(super) use status::{Open, Sessions, StatusArguments, service_notice};
 
@@ -37,6 +38,9 @@ pub(crate) enum Command {
     /// For agentuser itself to call
     #[command(hide = true)]
     Worker,
+    /// For agentuser itself to call
+    #[command(hide = true)]
+    Errand,
 }
 
 /// The command that sudo starts on the path of every launch must start at once.
@@ -54,6 +58,10 @@ pub(super) fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Firewall(helper::Command::Ensure) => helper::ensure(),
         Command::Worker => {
             crate::host::macos::worker::main()?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Errand => {
+            crate::host::errand::main()?;
             Ok(ExitCode::SUCCESS)
         }
     }
