@@ -6,6 +6,7 @@
 mod ask;
 mod doctor;
 mod failure;
+mod helper;
 mod invoker;
 mod net;
 mod printer;

@@ -14,6 +14,7 @@ mod teardown;
 
 pub(super) use crate::launch::{brief::Brief, view::why_not_mapped};
 pub(super) use apply::{prove, prove_again, put_in_force};
+pub(super) use helper::{load, ranges_are_new};
 pub(super) use net::{NetCommand, net};
 pub(super) use run::{brief, launch, make_ready, stated};
 pub(super) use situation::{facts, has_private_view, notices, refuse_unfit_machine, sessions_are_behind};

@@ -12,7 +12,9 @@ mod status;
 
 pub(super) use apply::{prove, prove_again, put_in_force};
 pub(super) use brief::{Brief, brief};
+pub(super) use helper::load;
 pub(super) use log::{NetCommand, net};
+pub(super) use renewal::ranges_are_new;
 pub(super) use run::{launch, make_ready, stated};
 pub(super) use situation::{
     after_the_last, before_teardown, facts, has_private_view, notices, refuse_unfit_machine,
@@ -31,7 +33,7 @@ pub(super) const HAS_GATE: bool = false;
 pub(crate) enum Command {
     /// For sudo to call
     #[command(hide = true, subcommand)]
-    Helper(helper::Helper),
+    Helper(super::helper::Common),
     /// For launchd to call
     #[command(hide = true, subcommand)]
     Firewall(helper::Command),
@@ -54,7 +56,7 @@ pub(super) fn at_once(arguments: &[OsString]) -> Option<ExitCode> {
 
 pub(super) fn dispatch(command: Command) -> Result<ExitCode, Failure> {
     match command {
-        Command::Helper(command) => helper::helper(&command),
+        Command::Helper(command) => super::helper::helper(&command),
         Command::Firewall(helper::Command::Ensure) => helper::ensure(),
         Command::Worker => {
             crate::host::macos::worker::main()?;

@@ -56,7 +56,7 @@ pub(super) fn start_when_due() {
 }
 
 /// Notes that ranges were fetched.
-pub(super) fn ranges_are_new() {
+pub(in crate::cli) fn ranges_are_new() {
     let _ = File::create(stamp(STAMPS[1]));
 }
 
