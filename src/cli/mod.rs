@@ -8,6 +8,7 @@ mod doctor;
 mod failure;
 mod helper;
 mod invoker;
+mod moved;
 mod net;
 mod printer;
 mod reset;

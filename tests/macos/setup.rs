@@ -1,7 +1,7 @@
 //! Setup, status, drift, teardown and power cuts on a Mac in memory.
 
 use crate::{
-    fake::{Death, Fake, make},
+    fake::{Death, Fake, make, moved},
     programs::STOCK,
 };
 use agentuser::{
@@ -407,6 +407,33 @@ fn a_profile_where_the_policy_asks_for_one() {
     assert!(found.len() == 1 && found[0].0 == format!("file:{path}"), "{found:?}");
     try_set_up(&mut fake, &["bot", "two"]).unwrap();
     assert_eq!(fake.file(&path).unwrap(), Some(file));
+}
+
+/// What is moved out of a project keeps its entries, and is told; what the agent may only pass is not.
+#[test]
+fn what_was_moved_out_of_a_project_is_found() {
+    let mut fake = machine();
+    try_set_up(&mut fake, &["bot", "two"]).unwrap();
+    let shop: [AbsPath; 1] = ["/Users/ann/src/shop".parse().unwrap()];
+    let docs: [AbsPath; 1] = ["/Users/ann/src/docs".parse().unwrap()];
+    assert_eq!(moved(&fake, "/Users/ann", "bot", &shop, 9), []);
+    make(&mut fake, "/Users/ann/src/shop/old", Kind::Directory, 501);
+    make(&mut fake, "/Users/ann/src/shop/old/f", Kind::File, 501);
+    let people = &mut fake.disk.people.0;
+    for name in ["old", "old/f"] {
+        let node = people.remove(&format!("/Users/ann/src/shop/{name}")).unwrap();
+        people.insert(format!("/Users/ann/{name}"), node);
+    }
+    let docs_file = people.remove("/Users/ann/src/docs/-q").unwrap();
+    people.insert("/Users/ann/src/-q".into(), docs_file);
+    let out = [("old".to_owned(), Access::ReadWrite), ("old/f".to_owned(), Access::ReadWrite)];
+    assert_eq!(moved(&fake, "/Users/ann", "bot", &shop, 9), out);
+    assert_eq!(moved(&fake, "/Users/ann", "bot", &shop, 1).len(), 1);
+    assert_eq!(moved(&fake, "/Users/ann", "two", &docs, 9), [("src/-q".to_owned(), Access::ReadOnly)]);
+    // Without its projects known, all that it has entries on is told, the way there as well.
+    let all = moved(&fake, "/Users/ann", "two", &[], 99);
+    assert!(all.contains(&("src".to_owned(), Access::ReadOnly)), "{all:?}");
+    assert!(all.contains(&("src/docs".to_owned(), Access::ReadOnly)), "{all:?}");
 }
 
 /// With `dns: system` a name stands for the addresses that it had, as on Linux; other ones are another load of the anchor.

@@ -4,7 +4,6 @@ mod apply;
 mod confinement;
 mod guard;
 mod helper;
-mod moved;
 mod net;
 mod net_log;
 mod run;
@@ -18,7 +17,7 @@ pub(super) use helper::{load, ranges_are_new};
 pub(super) use net::{NetCommand, net};
 pub(super) use run::{brief, launch, make_ready, stated};
 pub(super) use situation::{facts, has_private_view, notices, refuse_unfit_machine, sessions_are_behind};
-pub(super) use status::{Open, Sessions, StatusArguments, service_notice};
+pub(super) use status::{Open, Sessions, moved, service_notice, take_away};
 pub(super) use teardown::{after_the_last, before_teardown};
 
 use super::Failure;

@@ -20,7 +20,7 @@ pub(super) use situation::{
     after_the_last, before_teardown, facts, has_private_view, notices, refuse_unfit_machine,
     sessions_are_behind, why_not_mapped,
 };
-pub(super) use status::{Open, Sessions, StatusArguments, service_notice};
+pub(super) use status::{Open, Sessions, moved, service_notice, take_away};
 
 use super::Failure;
 use clap::{Args, Subcommand};
