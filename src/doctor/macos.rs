@@ -42,6 +42,7 @@ pub(super) const PROBES: &[Probe] = &[
     Probe::AppleEvents,
     Probe::Open,
     Probe::Processes,
+    Probe::Cron,
     Probe::Roots,
     Probe::Sudo,
     Probe::Git,
@@ -114,6 +115,9 @@ pub(super) fn attempt(probe: Probe, bait: &Bait) -> Seen {
             let all = ROOTS.iter().map(PathBuf::from).chain(at_home);
             worst(all.map(|path| call_socket(&path)), "")
         }
+        Probe::Cron => by(Program::Crontab, &["-l"], |program| {
+            program.refuses("not allowed", "`crontab` takes orders from it")
+        }),
         Probe::Sudo => {
             by(Program::Sudo, &["-n", "-l"], |program| program.succeeds("`sudo -n -l` has rules for it"))
         }

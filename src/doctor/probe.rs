@@ -83,6 +83,7 @@ probes! {
     Pasteboard "B14" "read your pasteboard"
     AppleEvents "B14" "tell the Finder of your session what to do"
     Open "B14" "have `open` show something in your session"
+    Cron "B16" "have cron start something later"
     Sudo "B18" "use sudo without a password"
     Keychains "B29" "open your keychain, or have it listed"
     LoginSession "B29" "be in your login session (Mach bootstrap)"
@@ -98,6 +99,7 @@ impl Probe {
             Self::SharedTemporary => "tmp",
             Self::Pasteboard | Self::AppleEvents | Self::Open | Self::LoginSession => "mach-bootstrap",
             Self::Processes => "processes",
+            Self::Cron => "cron",
             Self::Git => "git",
             _ => return None,
         })

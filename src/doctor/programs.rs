@@ -55,6 +55,15 @@ impl Attempt<'_> {
         }
     }
 
+    /// Whatever it says is an opening, but for a refusal with this in it.
+    pub fn refuses(&self, needle: &str, open: &str) -> Seen {
+        match self.answer() {
+            Err(Seen::Closed(why)) if !why.contains(needle) => Seen::Open(open.into()),
+            Ok(_) => Seen::Open(open.into()),
+            Err(seen) => seen,
+        }
+    }
+
     /// An answer with this in it is an opening.
     pub fn tells(&self, needle: &str, open: &str) -> Seen {
         match self.answer() {
@@ -108,6 +117,14 @@ mod tests {
         assert_eq!(sh("echo secret", |a| a.answers("o", "n")), open);
         assert_eq!(sh("echo", |a| a.answers("o", "n")), closed("n"));
         assert_eq!(sh("head -c 99999 /dev/zero", |a| a.answers("o", "n")), open);
+        assert_eq!(
+            sh("echo 'crontab: no crontab for bot' >&2; exit 1", |a| a.refuses("not allowed", "o")),
+            open
+        );
+        assert_eq!(sh("true", |a| a.refuses("not allowed", "o")), open);
+        let refused = "crontab: you (bot) are not allowed to use this program";
+        let line = format!("echo '{refused}' >&2; exit 1");
+        assert_eq!(sh(&line, |a| a.refuses("not allowed", "o")), closed(refused));
         assert_eq!(sh("echo Aqua", |a| a.tells("Aqua", "o")), open);
         assert_eq!(sh("echo Background", |a| a.tells("Aqua", "o")), closed("it says `Background`"));
     }

@@ -36,10 +36,10 @@ pub fn agent_parameters<'a>(
 }
 
 /// The profile for reading these projects alone, and the arguments that go with it. `human` is the home that is closed but
-/// for them.
-pub fn look(human: &AbsPath, projects: &[AbsPath]) -> (String, Vec<String>) {
+/// for them, and for the program, which may be in it.
+pub fn look(human: &AbsPath, program: &AbsPath, projects: &[AbsPath]) -> (String, Vec<String>) {
     let mut rules = Vec::new();
-    let mut parameters = vec![("HUMAN".to_owned(), human.clone())];
+    let mut parameters = vec![("HUMAN".to_owned(), human.clone()), ("PROGRAM".to_owned(), program.clone())];
     for (at, project) in projects.iter().enumerate() {
         rules.push(format!("(allow file-read*\n  (subpath (param \"{}\")))", key(at)));
         parameters.push((key(at), project.clone()));
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn no_path_is_part_of_a_text() {
         let odd = path("/Users/ann/a\") (allow file-write* (subpath \"");
-        let (text, parameters) = look(&path("/Users/ann"), std::slice::from_ref(&odd));
+        let (text, parameters) = look(&path("/Users/ann"), &path("/x"), std::slice::from_ref(&odd));
         assert!(!text.contains("/Users/ann") && is_balanced(&text), "{text}");
         assert!(parameters.contains(&format!("PROJECT_0={odd}")));
         let project = SharedDir { path: odd.clone(), access: Access::ReadOnly };
@@ -130,7 +130,7 @@ mod tests {
             agent(&projects.iter().map(shared).collect::<Vec<_>>()),
             agent_parameters(&path("/Users/bot"), &path("/Users/ann"), &projects),
         );
-        for (text, parameters) in [agents, look(&path("/Users/ann"), &projects)] {
+        for (text, parameters) in [agents, look(&path("/Users/ann"), &path("/x"), &projects)] {
             let mut used: Vec<_> =
                 text.split("(param \"").skip(1).filter_map(|t| t.split('"').next()).collect();
             let defined = parameters.iter().filter_map(|word| word.split_once('=')).map(|(key, _)| key);
@@ -151,7 +151,7 @@ mod tests {
         assert!(
             at("(subpath (param \"HOME\"))") < at("(allow file-read*\n  (subpath (param \"PROJECT_0\"))")
         );
-        let (text, parameters) = look(&path("/Users/ann"), &[path("/Users/ann/docs")]);
+        let (text, parameters) = look(&path("/Users/ann"), &path("/x"), &[path("/Users/ann/docs")]);
         let at = |needle: &str| text.find(needle).unwrap_or_else(|| panic!("{needle} in {text}"));
         assert!(at("(deny file-read-data") < at("(param \"PROJECT_0\")"));
         // A directory above a project is listed, and nothing below it is open by that.

@@ -9,7 +9,7 @@ pub struct Open {
 }
 
 /// All that are known.
-pub const OPEN: [Open; 10] = [
+pub const OPEN: [Open; 13] = [
     Open {
         id: "icmp",
         what: "ping leaves: pf can't tell the account of a packet that is neither TCP nor UDP",
@@ -37,6 +37,18 @@ pub const OPEN: [Open; 10] = [
     Open {
         id: "processes",
         what: "ps shows the command lines of all accounts' processes: no secret belongs into one",
+    },
+    Open {
+        id: "setuid",
+        what: "set-id programs start, as for any account: sudo has no rule for the agent, their faults are in reach",
+    },
+    Open {
+        id: "cron",
+        what: "cron starts what the agent asks for, later and outside of any session; the account's rules hold for it",
+    },
+    Open {
+        id: "ssh",
+        what: "where Remote Login is open to all accounts, a key that the agent puts into its home lets its owner in",
     },
     Open {
         id: "git",

@@ -14,9 +14,11 @@ pub(super) fn child(projects: &[AbsPath]) -> io::Result<Command> {
     let human = users::name_of(rustix::process::getuid().as_raw());
     let human = human.and_then(|name| users::person(&name).ok().flatten());
     let home = human.and_then(|human| human.home.parse().ok()).ok_or_else(|| missing("your home"))?;
-    let (profile, parameters) = seatbelt::look(&home, projects);
+    let path = itself().canonicalize()?.into_os_string().into_string().ok();
+    let itself: AbsPath = path.and_then(|path| path.parse().ok()).ok_or_else(|| missing("this program"))?;
+    let (profile, parameters) = seatbelt::look(&home, &itself, projects);
     let mut command = Command::new(program);
-    command.args(parameters).arg("-p").arg(profile).arg("--").arg(itself()).arg("look");
+    command.args(parameters).arg("-p").arg(profile).arg("--").arg(itself.as_path()).arg("look");
     Ok(command)
 }
 
