@@ -17,7 +17,6 @@
 pub mod audit;
 pub mod cli;
 pub mod discover;
-#[cfg(target_os = "linux")]
 pub mod doctor;
 pub mod engine;
 pub mod formats;

@@ -4,11 +4,15 @@
 //! directory `linux` or `macos`.
 
 mod ask;
+mod doctor;
 mod failure;
+mod helper;
 mod invoker;
+mod moved;
 mod net;
 mod printer;
 mod reset;
+mod review;
 mod run;
 mod secret;
 mod setup;
@@ -86,8 +90,18 @@ enum Command {
     /// What the agent reaches over the network, why, and changes of it
     #[command(subcommand)]
     Net(net::Command),
+    /// Try each known way around the isolation, as the agent and for control as you; exit 1 when one is open
+    Doctor(doctor::Arguments),
+    /// What the agent left that your own tools will execute; with --strict, exit 3 when there is something
+    Review(review::Arguments),
     #[command(flatten)]
     System(system::Command),
+    /// For agentuser itself to call, as the agent and as the human
+    #[command(hide = true)]
+    Probe,
+    /// For agentuser itself to call
+    #[command(hide = true)]
+    Look,
     /// For agentuser itself to call, as the agent
     #[command(hide = true)]
     Connect(net::ConnectArguments),
@@ -154,7 +168,14 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Share(arguments) => share::share(&global, &arguments),
         Command::Unshare(arguments) => share::unshare(&global, &arguments),
         Command::Net(command) => net::net(&global, &command),
-        Command::System(command) => system::dispatch(&global, command),
+        Command::Doctor(arguments) => doctor::doctor(&global, &arguments),
+        Command::Review(arguments) => review::review(&global, &arguments),
+        Command::Probe => doctor::probe(),
+        Command::Look => {
+            crate::review::look::main().map_err(Failure::new)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::System(command) => system::dispatch(command),
         Command::Connect(arguments) => net::connect(&arguments),
         Command::Secret(command) => secret::secret(&global, &command),
         Command::Stop => stop::stop(&global),

@@ -8,7 +8,7 @@ pub(super) mod show;
 
 pub(super) use apply::apply;
 
-use super::{Failure, Global, ask, invoker, printer, situation::Situation, system};
+use super::{Failure, Global, ask, invoker, net, printer, situation::Situation, system};
 use crate::{
     host::{Lock, System},
     model::AccountName,
@@ -85,7 +85,7 @@ pub(crate) fn setup(global: &Global, arguments: &Arguments) -> Result<ExitCode, 
     situation.refuse_unfit_machine()?;
     sharing::refuse_where_it_can_not_be(&situation, draft.agent.as_ref(), &answers.arguments)?;
     let names = names(&situation, global)?;
-    system::propose(&mut situation, &names);
+    net::propose(&mut situation, &names);
     let plan = show::Shown::of(&situation, &names, &System::new())?;
     plan.refuse_what_is_foreign()?;
     if plan.is_empty() {
@@ -126,7 +126,7 @@ fn dry_run(global: &Global, arguments: &Arguments, draft: draft::Draft) -> Resul
     let mut situation = Situation::of(draft.text, &draft.file, &machine)?;
     sharing::refuse_where_it_can_not_be(&situation, draft.agent.as_ref(), arguments)?;
     let names = names(&situation, global)?;
-    system::propose(&mut situation, &names);
+    net::propose(&mut situation, &names);
     let plan = show::Shown::of(&situation, &names, &machine)?;
     if arguments.json {
         printer::data(&plan.json()?);

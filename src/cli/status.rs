@@ -1,7 +1,7 @@
 //! Policy, receipt and system side by side.
 
 use super::{
-    Failure, Global, invoker,
+    Failure, Global, invoker, moved,
     printer::{self, Mark},
     situation::{self, Situation},
     system,
@@ -15,15 +15,19 @@ use crate::{
 };
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
     /// As JSON: see docs/status-json.md
     #[arg(long)]
     json: bool,
-    #[command(flatten)]
-    system: system::StatusArguments,
+    /// Look through your home for what was moved out of a project and is still open to the agent
+    #[arg(long)]
+    moved: bool,
+    /// Look through this directory instead
+    #[arg(long, value_name = "DIR", requires = "moved")]
+    below: Option<PathBuf>,
 }
 
 /// How a step stands.
@@ -107,8 +111,8 @@ struct Status {
 }
 
 pub(crate) fn status(global: &Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
-    if let Some(code) = arguments.system.instead(global, arguments.json)? {
-        return Ok(code);
+    if arguments.moved {
+        return moved::show(global, arguments.below.as_ref(), arguments.json);
     }
     let machine = System::new();
     let Some((text, _)) = invoker::policy()? else {

@@ -1,19 +1,16 @@
 //! What the human lays out for the probes to find: each thing is harmless, lives as long as the doctor, and is found by
 //! whoever is not kept away from it.
 
-use super::probe::VARIABLE;
+use super::{probe::VARIABLE, system};
 use rustix::io::{FdFlags, fcntl_setfd};
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File},
     io::{self, Write},
     net::{SocketAddr, TcpListener, UdpSocket},
-    os::{
-        linux::net::SocketAddrExt,
-        unix::{
-            fs::{OpenOptionsExt, PermissionsExt},
-            net::{SocketAddr as UnixAddr, UnixListener},
-        },
+    os::unix::{
+        fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
+        net::UnixListener,
     },
     path::{Path, PathBuf},
 };
@@ -31,7 +28,7 @@ pub struct Bait {
     pub word: String,
     /// A file beside the projects, readable for all.
     pub sibling: Option<PathBuf>,
-    /// Files in `/tmp` and `/dev/shm`, readable for all.
+    /// Files in directories for temporary files, readable for all.
     pub temporary: Vec<PathBuf>,
     /// The name of an abstract socket.
     pub abstract_name: Option<String>,
@@ -43,6 +40,14 @@ pub struct Bait {
     pub git: Vec<PathBuf>,
     /// The session keyring's number.
     pub keyring: Option<i32>,
+    /// The human's home.
+    pub home: PathBuf,
+    /// The device and inode of a file that the human has open, and hands on to whatever is started.
+    pub handed_on: Option<(u64, u64)>,
+    /// The terminal that the human sits at.
+    pub terminal: Option<PathBuf>,
+    /// Where the human's ssh-agent takes calls.
+    pub ssh_agent: Option<PathBuf>,
 }
 
 /// The bait, and what keeps it there.
@@ -64,8 +69,6 @@ impl Laid {
         let tcp4 = TcpListener::bind("127.0.0.1:0")?;
         let tcp6 = TcpListener::bind("[::1]:0").ok();
         let udp = UdpSocket::bind("127.0.0.1:0").ok();
-        let name = UnixAddr::from_abstract_name(&word)?;
-        let unix = UnixListener::bind_addr(&name).ok();
         let mut files = Vec::new();
         let mut file = |dir: &Path| {
             let path = dir.join(format!(".{word}"));
@@ -75,27 +78,28 @@ impl Laid {
             })
         };
         let sibling = file(home);
-        let temporary: Vec<_> = ["/tmp", "/dev/shm"].iter().filter_map(|dir| file(Path::new(dir))).collect();
+        let temporary: Vec<_> = system::TEMPORARY.iter().filter_map(|dir| file(Path::new(dir))).collect();
         // This one is handed on to whatever is started, as a careless program would.
         let handed_on = temporary.first().and_then(|path| File::open(path).ok());
         if let Some(file) = &handed_on {
             fcntl_setfd(file, FdFlags::empty())?;
         }
-        let runtime = PathBuf::from(format!("/run/user/{}", rustix::process::getuid().as_raw()));
+        let handed_on_is = handed_on.as_ref().and_then(|file| file.metadata().ok());
         let git = projects.iter().map(|project| project.join(".git/config")).filter(|path| path.is_file());
-        let bait = Bait {
+        let mut bait = Bait {
             tcp4: tcp4.local_addr().ok(),
             tcp6: tcp6.as_ref().and_then(|server| server.local_addr().ok()),
             udp: udp.as_ref().and_then(|server| server.local_addr().ok()),
             sibling,
             temporary,
-            abstract_name: unix.is_some().then(|| word.clone()),
             pid,
-            runtime: runtime.is_dir().then_some(runtime),
             git: git.collect(),
-            keyring: crate::host::sys::session_keyring().ok(),
+            home: home.to_owned(),
+            handed_on: handed_on_is.map(|is| (is.dev(), is.ino())),
             word,
+            ..Bait::default()
         };
+        let unix = system::lay_out(&mut bait, home)?;
         let servers = [Some(tcp4), tcp6].into_iter().flatten().collect();
         Ok(Self { bait, files, open: (servers, udp, unix, handed_on) })
     }

@@ -3,6 +3,8 @@
 //! ```text
 //! bait        what the human lays out: servers, files, a variable, an open file
 //! probe       one attempt for each way around, by the same code in two places
+//! system      which of them there are on this system, and those that it has alone
+//! programs    attempts by programs of macOS
 //! toolchains  what of the human's own tools the agent can't reach
 //! ```
 //!
@@ -11,6 +13,10 @@
 
 pub mod bait;
 pub mod probe;
+pub mod programs;
+#[cfg_attr(target_os = "linux", path = "linux.rs")]
+#[cfg_attr(target_os = "macos", path = "macos.rs")]
+mod system;
 pub mod toolchains;
 
 pub use bait::{Bait, Laid};
@@ -69,7 +75,7 @@ pub fn judge(agent: &Looks, human: &Looks, stated: impl Fn(Probe) -> Option<&'st
         };
         Finding { probe, bypass: probe.bypass(), what: probe.what(), verdict, detail }
     };
-    Probe::ALL.into_iter().map(finding).collect()
+    system::PROBES.iter().copied().map(finding).collect()
 }
 
 #[cfg(test)]

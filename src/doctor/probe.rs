@@ -1,19 +1,12 @@
 //! The probes: each tries one way around, harmlessly, and tells what it saw. The same code runs as the human and as the agent.
 
-use super::{Looks, bait::Bait};
-use crate::host::{places, sys};
-use rustix::{
-    io::Errno,
-    net::{AddressFamily, RawAddressFamily, SocketType},
-};
+use super::{Looks, bait::Bait, system};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::{
     fs, io,
     net::{SocketAddr, TcpStream, UdpSocket},
-    os::{
-        linux::net::SocketAddrExt,
-        unix::net::{SocketAddr as UnixAddr, UnixStream},
-    },
+    os::unix::net::UnixStream,
     path::Path,
     time::Duration,
 };
@@ -23,16 +16,6 @@ pub const VARIABLE: &str = "AGENTUSER_DOCTOR_TOKEN";
 
 /// How long a server is waited for. It is on this machine.
 const PATIENCE: Duration = Duration::from_millis(500);
-
-/// Sockets of programs that do as root what they are told.
-const ROOTS: [&str; 6] = [
-    "/run/docker.sock",
-    "/run/podman/podman.sock",
-    "/run/containerd/containerd.sock",
-    "/run/libvirt/libvirt-sock",
-    "/var/lib/incus/unix.socket",
-    "/var/snap/lxd/common/lxd/unix.socket",
-];
 
 /// What a probe saw.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +38,7 @@ macro_rules! probes {
         pub enum Probe { $($name),* }
 
         impl Probe {
-            /// All of them, in the order of their numbers.
+            /// All of them, of every system.
             pub const ALL: [Self; [$($bypass),*].len()] = [$(Self::$name),*];
 
             /// The number in docs/bypasses.md.
@@ -91,45 +74,70 @@ probes! {
     Roots "B17" "call docker, libvirt, incus or the like"
     Git "B19" "write git's configuration in a project"
     Keyring "B29" "reach your session keyring"
+    Ping "B09" "send a ping to another machine"
+    YourTerminal "B10" "open the terminal that you sit at"
+    Homes "B12" "list homes of people"
+    SharedTemporary "B13" "read a file of yours in /tmp"
+    OwnTemporary "B13" "list your own temporary directory (TMPDIR)"
+    SshAgent "B14" "call your ssh-agent"
+    Pasteboard "B14" "read your pasteboard"
+    AppleEvents "B14" "tell the Finder of your session what to do"
+    Open "B14" "have `open` show something in your session"
+    Cron "B16" "have cron start something later"
+    Sudo "B18" "use sudo without a password"
+    Keychains "B29" "open your keychain, or have it listed"
+    LoginSession "B29" "be in your login session (Mach bootstrap)"
 }
 
-/// Tries all of them.
+impl Probe {
+    /// What macOS leaves open, by its name in SECURITY.md, where that is what is tried.
+    pub fn left_open_by_macos(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Resolvers => "mdnsresponder",
+            Self::Ping => "icmp",
+            Self::Sibling | Self::Homes => "localaccounts",
+            Self::SharedTemporary => "tmp",
+            Self::Pasteboard | Self::AppleEvents | Self::Open | Self::LoginSession => "mach-bootstrap",
+            Self::Processes => "processes",
+            Self::Cron => "cron",
+            Self::Git => "git",
+            _ => return None,
+        })
+    }
+
+    /// Whether a Seatbelt profile of ours closes what is tried.
+    pub fn closed_by_seatbelt(self) -> bool {
+        matches!(
+            self,
+            Self::Resolvers | Self::Sibling | Self::Homes | Self::Pasteboard | Self::AppleEvents | Self::Open
+        )
+    }
+}
+
+/// Tries all that there is to be tried on this system.
 pub fn look(bait: &Bait) -> Looks {
-    Probe::ALL.into_iter().map(|probe| (probe, one(probe, bait))).collect()
+    system::PROBES.iter().map(|probe| (*probe, system::attempt(*probe, bait))).collect()
 }
 
-fn one(probe: Probe, bait: &Bait) -> Seen {
-    match probe {
-        Probe::Beyond => beyond(),
-        Probe::Resolvers => sockets(&places::NAME_SERVICES, "no resolver service takes calls here"),
+/// What is tried in the same way everywhere; `None` for what a system tries by means of its own.
+pub(super) fn common(probe: Probe, bait: &Bait) -> Option<Seen> {
+    Some(match probe {
         Probe::Tcp4 => tcp(bait.tcp4),
         Probe::Tcp6 => tcp(bait.tcp6),
         Probe::Udp => udp(bait.udp),
-        Probe::Descriptors => descriptors(bait),
-        Probe::Families => families(),
-        Probe::IoUring => call(&sys::io_uring_answer(), &[Errno::PERM, Errno::NOSYS, Errno::ACCESS]),
-        Probe::Terminal => terminal(),
         Probe::Variables => match std::env::var(VARIABLE) {
             Ok(value) if value == bait.word => Seen::Open(format!("{VARIABLE} came along")),
             _ => Seen::Closed("it did not come along".into()),
         },
         Probe::Sibling => read(bait.sibling.as_deref(), &bait.word),
-        Probe::Temporary => {
+        Probe::Temporary | Probe::SharedTemporary => {
             let seen = bait.temporary.iter().map(|path| read(Some(path), &bait.word));
-            worst(seen, "there is neither directory")
+            worst(seen, "there is no such directory")
         }
-        Probe::Abstract => abstract_socket(bait),
-        Probe::Runtime => match &bait.runtime {
+        Probe::Runtime | Probe::OwnTemporary => match &bait.runtime {
             None => Seen::Untold("you have none".into()),
             Some(path) => judged(fs::read_dir(path), &format!("{} can be listed", path.display())),
         },
-        Probe::Processes => match fs::read(format!("/proc/{}/cmdline", bait.pid)) {
-            Ok(line) if !line.is_empty() => Seen::Open("the doctor's own can be read".into()),
-            Ok(_) => Seen::Closed("it is empty".into()),
-            Err(error) => Seen::Closed(error.to_string()),
-        },
-        Probe::Setuid => setuid(),
-        Probe::Roots => sockets(&ROOTS, "none of them takes calls here"),
         Probe::Git => {
             let open = |path: &std::path::PathBuf| {
                 let opened = fs::OpenOptions::new().write(true).open(path);
@@ -137,11 +145,11 @@ fn one(probe: Probe, bait: &Bait) -> Seen {
             };
             worst(bait.git.iter().map(open), "no project is a git repository")
         }
-        Probe::Keyring => keyring(bait),
-    }
+        _ => return None,
+    })
 }
 
-fn judged<T>(tried: io::Result<T>, open: &str) -> Seen {
+pub(super) fn judged<T>(tried: io::Result<T>, open: &str) -> Seen {
     match tried {
         Ok(_) => Seen::Open(open.into()),
         Err(error) => Seen::Closed(error.to_string()),
@@ -149,21 +157,22 @@ fn judged<T>(tried: io::Result<T>, open: &str) -> Seen {
 }
 
 /// The first that got through, else the first of the others.
-fn worst(seen: impl Iterator<Item = Seen>, none: &str) -> Seen {
+pub(super) fn worst(seen: impl Iterator<Item = Seen>, none: &str) -> Seen {
     let all: Vec<_> = seen.collect();
     let open = all.iter().find(|one| matches!(one, Seen::Open(_)));
     open.or(all.first()).cloned().unwrap_or_else(|| Seen::Untold(none.into()))
 }
 
-/// An address for documentation (RFC 5737): the packet arrives nowhere, if it leaves.
-fn beyond() -> Seen {
+/// Sends a datagram to an address for documentation (RFC 5737): it arrives nowhere, if it leaves. `refusals` are the answers
+/// that the rules give; any other error is told of a machine without a way out.
+pub(super) fn beyond(refusals: &[Errno]) -> Seen {
     let sent = UdpSocket::bind("0.0.0.0:0").and_then(|socket| socket.send_to(&[], "192.0.2.1:9"));
     match sent {
         Ok(_) => Seen::Open("a packet left".into()),
-        Err(error) => match Errno::from_io_error(&error) {
-            Some(Errno::PERM) => Seen::Closed(error.to_string()),
-            _ => Seen::Untold(format!("there is no way out of this machine: {error}")),
-        },
+        Err(error) if Errno::from_io_error(&error).is_some_and(|errno| refusals.contains(&errno)) => {
+            Seen::Closed(error.to_string())
+        }
+        Err(error) => Seen::Untold(format!("there is no way out of this machine: {error}")),
     }
 }
 
@@ -178,50 +187,7 @@ fn udp(server: Option<SocketAddr>) -> Seen {
     judged(sent, "it was sent")
 }
 
-fn descriptors(bait: &Bait) -> Seen {
-    let Ok(open) = fs::read_dir("/proc/self/fd") else { return Seen::Untold("there is no /proc".into()) };
-    let leads = |link: &Path| bait.temporary.iter().any(|path| link == path);
-    let mut links = open.flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
-    match links.find(|link| leads(link)) {
-        Some(link) => Seen::Open(format!("{} is open", link.display())),
-        None => Seen::Closed("it did not come along".into()),
-    }
-}
-
-fn families() -> Seen {
-    const NAMES: [(RawAddressFamily, &str); 3] = [(40, "AF_VSOCK"), (38, "AF_ALG"), (17, "AF_PACKET")];
-    let open = |family| {
-        let kinds = [SocketType::STREAM, SocketType::SEQPACKET, SocketType::DGRAM];
-        let socket = |kind| rustix::net::socket(AddressFamily::from_raw(family), kind, None).is_ok();
-        kinds.into_iter().any(socket)
-    };
-    let names: Vec<_> = NAMES.iter().filter(|(family, _)| open(*family)).map(|(_, name)| *name).collect();
-    if names.is_empty() {
-        Seen::Closed("none of them can be opened".into())
-    } else {
-        Seen::Open(format!("{} can be opened", names.join(", ")))
-    }
-}
-
-/// What the kernel answers to a call that asks for nothing: one of `refusals` where it is not even looked at.
-fn call(answer: &io::Error, refusals: &[Errno]) -> Seen {
-    let refused = Errno::from_io_error(answer).is_some_and(|errno| refusals.contains(&errno));
-    if refused {
-        Seen::Closed(answer.to_string())
-    } else {
-        Seen::Open(format!("the kernel takes it ({answer})"))
-    }
-}
-
-/// On a file that is no terminal, so that nothing is typed: whoever is let through is told so.
-fn terminal() -> Seen {
-    match fs::File::open("/dev/null") {
-        Ok(null) => call(&sys::terminal_input_answer(&null), &[Errno::PERM, Errno::ACCESS]),
-        Err(error) => Seen::Untold(error.to_string()),
-    }
-}
-
-fn read(path: Option<&Path>, word: &str) -> Seen {
+pub(super) fn read(path: Option<&Path>, word: &str) -> Seen {
     let Some(path) = path else { return Seen::Untold("the file could not be made".into()) };
     match fs::read_to_string(path) {
         Ok(text) if text == word => Seen::Open(format!("{} can be read", path.display())),
@@ -230,35 +196,9 @@ fn read(path: Option<&Path>, word: &str) -> Seen {
     }
 }
 
-fn abstract_socket(bait: &Bait) -> Seen {
-    let address = bait.abstract_name.as_ref().and_then(|name| UnixAddr::from_abstract_name(name).ok());
-    let Some(address) = address else { return Seen::Untold("it could not be made".into()) };
-    judged(UnixStream::connect_addr(&address), "it answered")
-}
-
-fn sockets(paths: &[&str], none: &str) -> Seen {
-    let there = paths.iter().filter(|path| Path::new(path).exists());
-    let call = |path: &&str| judged(UnixStream::connect(path), &format!("{path} takes calls"));
-    worst(there.map(call), none)
-}
-
-fn setuid() -> Seen {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("NoNewPrivs:"));
-    match line.map(str::trim) {
-        Some("1") => Seen::Closed("no_new_privs is set".into()),
-        Some(_) => Seen::Open("no_new_privs is not set".into()),
-        None => Seen::Untold("the kernel does not tell".into()),
-    }
-}
-
-fn keyring(bait: &Bait) -> Seen {
-    let Some(theirs) = bait.keyring else { return Seen::Untold("you have none".into()) };
-    match sys::session_keyring() {
-        Ok(own) if own == theirs => Seen::Open("it is this session's, too".into()),
-        Ok(_) => Seen::Closed("this session has its own".into()),
-        Err(error) => Seen::Closed(error.to_string()),
-    }
+/// Calls a socket of a service.
+pub(super) fn call_socket(path: &Path) -> Seen {
+    judged(UnixStream::connect(path), &format!("{} takes calls", path.display()))
 }
 
 #[cfg(test)]
@@ -271,6 +211,18 @@ mod tests {
         assert_eq!(worst([closed.clone(), open.clone()].into_iter(), "n"), open);
         assert_eq!(worst([closed.clone()].into_iter(), "n"), closed);
         assert_eq!(worst(std::iter::empty(), "n"), Seen::Untold("n".into()));
+    }
+
+    #[test]
+    fn the_order_is_that_of_the_numbers() {
+        assert!(system::PROBES.is_sorted_by_key(|probe| probe.bypass()));
+    }
+
+    #[test]
+    fn what_macos_leaves_open_has_its_entry() {
+        let ids: Vec<_> = crate::host::mac_open::OPEN.iter().map(|open| open.id).collect();
+        let left: Vec<_> = Probe::ALL.into_iter().filter_map(Probe::left_open_by_macos).collect();
+        assert!(left.len() > 8 && left.iter().all(|id| ids.contains(id)), "{left:?}");
     }
 
     #[test]

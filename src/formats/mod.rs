@@ -14,5 +14,7 @@ pub mod pf;
 pub mod pfctl;
 pub mod pflog;
 pub mod posix_acl;
+pub mod ps;
+pub mod seatbelt;
 pub mod sudoers;
 pub mod systemd;

@@ -10,21 +10,21 @@ use std::{
 };
 
 /// What a program said.
-pub(super) struct Said {
-    pub(super) status: ExitStatus,
-    pub(super) stdout: Vec<u8>,
-    pub(super) stderr: Vec<u8>,
+pub(crate) struct Said {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: Vec<u8>,
 }
 
 impl Said {
     /// What it said on standard output, as text.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
 }
 
 /// Runs a program to its end, or to ours; what it started goes with it.
-pub(super) fn output(mut command: Command, most: u64, patience: Duration) -> io::Result<Said> {
+pub(crate) fn output(mut command: Command, most: u64, patience: Duration) -> io::Result<Said> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = command.spawn()?;
     let stdout = child.stdout.take().map(|pipe| listen(pipe, most));
@@ -54,7 +54,7 @@ fn listen(pipe: impl Read + Send + 'static, most: u64) -> JoinHandle<io::Result<
 }
 
 /// Waits for a child; one that takes too long is killed.
-pub(super) fn wait(child: &mut Child, patience: Duration) -> io::Result<ExitStatus> {
+pub(crate) fn wait(child: &mut Child, patience: Duration) -> io::Result<ExitStatus> {
     let end = Instant::now() + patience;
     loop {
         if let Some(status) = child.try_wait()? {
@@ -70,7 +70,7 @@ pub(super) fn wait(child: &mut Child, patience: Duration) -> io::Result<ExitStat
 }
 
 /// Kills what is left of a child's process group, which has its id.
-pub(super) fn end_group(child: &Child) {
+pub(crate) fn end_group(child: &Child) {
     use nix::{
         sys::signal::{Signal, killpg},
         unistd::Pid,

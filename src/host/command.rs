@@ -52,6 +52,11 @@ pub enum Program {
     Tcpdump,
     Ifconfig,
     Ps,
+    Pbpaste,
+    Osascript,
+    Open,
+    Security,
+    SandboxExec,
 }
 
 impl Program {
@@ -92,6 +97,11 @@ impl Program {
             Self::Tcpdump => "tcpdump",
             Self::Ifconfig => "ifconfig",
             Self::Ps => "ps",
+            Self::Pbpaste => "pbpaste",
+            Self::Osascript => "osascript",
+            Self::Open => "open",
+            Self::Security => "security",
+            Self::SandboxExec => "sandbox-exec",
         }
     }
 

@@ -3,21 +3,29 @@
 //!
 //! A [`Dir`] is opened once, without any symbolic link in its path. All that lies below is reached from its descriptor by
 //! single names, or by relative paths which can't leave it, cross a mount or pass a symbolic link.
-#![cfg(target_os = "linux")]
 
+#[cfg(target_os = "linux")]
 mod copy;
+#[cfg(target_os = "linux")]
 mod hand_over;
 mod place;
+#[cfg(target_os = "linux")]
 mod remove;
+#[cfg_attr(target_os = "macos", path = "dir/macos.rs")]
+#[cfg_attr(target_os = "linux", path = "dir/linux.rs")]
+mod system;
 
 pub use crate::model::{Listed, PathBytes};
+#[cfg(target_os = "linux")]
 pub use copy::copy_skeleton;
+#[cfg(target_os = "linux")]
 pub use hand_over::{Account, HandOverReport, hand_over};
 pub use place::Place;
+#[cfg(target_os = "linux")]
 pub use remove::{remove_own_tree, remove_tree};
 
 use crate::model::{Gid, Uid};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, SeekFrom};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -82,11 +90,15 @@ pub struct Meta {
 }
 
 impl From<rustix::fs::Stat> for Meta {
-    #[allow(clippy::unnecessary_cast, reason = "the widths of st_nlink and st_dev differ between machines")]
+    #[allow(
+        clippy::unnecessary_cast,
+        clippy::cast_sign_loss,
+        reason = "st_nlink and st_dev differ between machines"
+    )]
     fn from(stat: rustix::fs::Stat) -> Self {
         Self {
             kind: FileType::from_raw_mode(stat.st_mode),
-            mode: stat.st_mode & 0o7777,
+            mode: super::modes::bits(stat.st_mode),
             uid: Uid(stat.st_uid),
             gid: Gid(stat.st_gid),
             ino: stat.st_ino as u64,
@@ -117,11 +129,6 @@ impl Meta {
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 /// For openat(2), and for `..`.
 const STEP: OFlags = DIRECTORY.union(OFlags::NOFOLLOW);
-/// An object itself, whatever it is, without opening it.
-const PIN: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-const NO_LINKS: ResolveFlags = ResolveFlags::NO_SYMLINKS.union(ResolveFlags::NO_MAGICLINKS);
-const INSIDE: ResolveFlags = NO_LINKS.union(ResolveFlags::BENEATH).union(ResolveFlags::NO_XDEV);
-
 /// Room for one getdents64(2).
 pub type Listing = Vec<MaybeUninit<u8>>;
 
@@ -151,7 +158,7 @@ impl Dir {
     /// Opens an absolute path of which no component is a symbolic link.
     pub fn open(path: &Path) -> Result<Self, DirError> {
         let fail = |errno| DirError::call("openat2", path, errno);
-        match rustix::fs::openat2(rustix::fs::CWD, path, DIRECTORY, Mode::empty(), NO_LINKS) {
+        match system::open(path) {
             Ok(fd) if path.is_absolute() => Ok(Self(fd)),
             Ok(_) => Err(fail(Errno::INVAL)),
             Err(Errno::NOSYS) => {
@@ -165,7 +172,7 @@ impl Dir {
 
     /// Opens a directory in this one; never through a symbolic link or a mount.
     pub fn open_child(&self, name: &CStr) -> Result<Self, Errno> {
-        match rustix::fs::openat2(self, name, DIRECTORY, Mode::empty(), INSIDE) {
+        match system::open_inside(self, name) {
             Err(Errno::NOSYS) => {
                 let child = rustix::fs::openat(self, name, STEP, Mode::empty()).map(Self)?;
                 if child.meta()?.dev == self.meta()?.dev { Ok(child) } else { Err(Errno::XDEV) }
@@ -186,8 +193,11 @@ impl Dir {
             };
             let step = if rest.is_empty() { c".".into() } else { c_string(&rest[..cut])? };
             let from = dir.as_ref().unwrap_or(self);
-            let next = match rustix::fs::openat2(from, &step, DIRECTORY, Mode::empty(), INSIDE) {
-                Err(Errno::NOSYS) => return from.open_stepwise(rest),
+            let next = match system::open_inside(from, &step) {
+                Err(Errno::NOSYS) => {
+                    let below = from.open_stepwise(rest)?;
+                    return if below.meta()?.dev == self.meta()?.dev { Ok(below) } else { Err(Errno::XDEV) };
+                }
                 opened => Self(opened?),
             };
             if cut == rest.len() {
@@ -197,7 +207,7 @@ impl Dir {
         }
     }
 
-    /// `open_below` by one openat(2) for each component, for kernels before 5.6.
+    /// `open_below` by one openat(2) for each component, for macOS and for kernels before 5.6.
     fn open_stepwise(&self, path: &[u8]) -> Result<Self, Errno> {
         let mut dir = Self(rustix::fs::openat(self, c".", STEP, Mode::empty())?);
         for name in path.split(|b| *b == b'/').filter(|name| !name.is_empty()) {
@@ -207,15 +217,6 @@ impl Dir {
             dir = Self(rustix::fs::openat(&dir, c_string(name)?, STEP, Mode::empty())?);
         }
         Ok(dir)
-    }
-
-    /// A descriptor for the object itself (`O_PATH`), which opens neither it nor what a symbolic link points at;
-    /// never of a mount point.
-    pub fn pin(&self, name: &CStr) -> Result<OwnedFd, Errno> {
-        match rustix::fs::openat2(self, name, PIN, Mode::empty(), INSIDE) {
-            Err(Errno::NOSYS) => rustix::fs::openat(self, name, PIN, Mode::empty()),
-            pinned => pinned,
-        }
     }
 
     /// What this directory is.
@@ -236,14 +237,11 @@ impl Dir {
 
     /// The same for a directory that was just opened.
     pub fn each_once(&self, room: &mut Listing, mut visit: impl FnMut(&CStr, FileType)) -> Result<(), Errno> {
-        let mut entries = RawDir::new(self, room.as_mut_slice());
-        while let Some(entry) = entries.next() {
-            let entry = entry?;
-            if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
-                visit(entry.file_name(), entry.file_type());
+        system::each(self, room, |name, kind| {
+            if !matches!(name.to_bytes(), b"." | b"..") {
+                visit(name, kind);
             }
-        }
-        Ok(())
+        })
     }
 
     /// Removes a name that is not a directory.
@@ -259,11 +257,6 @@ impl Dir {
 
 fn c_string(bytes: &[u8]) -> Result<CString, Errno> {
     CString::new(bytes).map_err(|_| Errno::INVAL)
-}
-
-/// A name as a path, for messages.
-fn shown(name: &CStr) -> PathBuf {
-    PathBytes::from(name.to_bytes()).to_path()
 }
 
 #[cfg(test)]

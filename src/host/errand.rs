@@ -5,11 +5,11 @@
 //! names, and the human, in a network namespace without a network, to ask the human's tools. It answers in one line of
 //! JSON. Root reads a bounded answer for a bounded time, and judges the values in it once more.
 
-use super::{
-    HostError, SYSTEM_PATH, bounded,
-    role::{self, Role},
-    tools,
-};
+#[cfg_attr(target_os = "linux", path = "errand/linux.rs")]
+#[cfg_attr(target_os = "macos", path = "errand/macos.rs")]
+mod system;
+
+use super::{HostError, SYSTEM_PATH, bounded};
 use crate::{
     discover::Found,
     model::{
@@ -19,13 +19,12 @@ use crate::{
     policy::DomainName,
     presets::ranges,
 };
-use nix::sched::{CloneFlags, unshare};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, Read, Write},
     net::{IpAddr, ToSocketAddrs},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::Command,
     time::Duration,
 };
@@ -38,9 +37,6 @@ const LONGEST: u64 = 4 << 20;
 
 /// How long curl(1) may take, in seconds.
 const FETCH_SECONDS: &str = "60";
-
-/// The account that owns nothing.
-const NOBODY: u32 = 65_534;
 
 /// A person whose tools are asked.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -129,7 +125,7 @@ fn run(errand: &Errand) -> Result<Answer, HostError> {
     let lost = |error: &dyn std::fmt::Display| HostError::Worker(format!("a child was lost: {error}"));
     let started = || {
         let ((theirs, to), (from, said)) = (io::pipe()?, io::pipe()?);
-        io::Result::Ok((role::start(Role::Errand, theirs.into(), Some(said.into()))?, to, from))
+        io::Result::Ok((system::start(theirs.into(), said.into())?, to, from))
     };
     let (mut child, mut to, from) = started().map_err(|error| lost(&error))?;
     let request = serde_json::to_vec(errand).map_err(|error| lost(&error))?;
@@ -167,31 +163,16 @@ pub fn main() -> io::Result<()> {
 
 fn perform(errand: Errand) -> io::Result<Answer> {
     Ok(match errand {
-        Errand::Discover { human, presets } => {
-            let is_root = rustix::process::geteuid().is_root();
-            if is_root {
-                unshare(CloneFlags::CLONE_NEWNET).map_err(|error| unkept(&error))?;
-                give_up_rights(human.uid, human.gid)?;
-            }
-            let programs = tools::locate(&human.home, &human.path, human.uid.0);
-            if !is_root {
-                leave_the_network(&human)?;
-                give_up_rights(human.uid, human.gid)?;
-            }
-            let asked = tools::Human { name: &human.name, home: &human.home, programs: &programs };
-            Answer::Found(
-                presets.into_iter().map(|preset| (preset.clone(), asked.discover(&preset))).collect(),
-            )
-        }
+        Errand::Discover { human, presets } => Answer::Found(system::ask_tools(&human, presets)?),
         Errand::Fetch { publisher, last, today } => {
-            give_up_rights(Uid(NOBODY), Gid(NOBODY))?;
+            system::become_nobody()?;
             let document = download(publisher)?;
             let read = ranges::read_document(publisher, &document, today);
             let read = read.and_then(|ranges| ranges::follows(ranges, &last));
             Answer::Ranges(read.map_err(|error| io::Error::other(format!("{}: {error}", publisher.url())))?)
         }
         Errand::Resolve { names } => {
-            give_up_rights(Uid(NOBODY), Gid(NOBODY))?;
+            system::become_nobody()?;
             Answer::Addresses(all_addresses(&names))
         }
     })
@@ -238,45 +219,6 @@ fn download(publisher: Publisher) -> io::Result<Vec<u8>> {
     }
     let why: String = String::from_utf8_lossy(&said.stderr).trim().chars().take(200).collect();
     Err(io::Error::other(format!("{}: {}", publisher.url(), why.escape_debug())))
-}
-
-fn unkept(error: &dyn std::fmt::Display) -> io::Error {
-    io::Error::other(format!("tools are not asked, for they could not be kept from the network: {error}"))
-}
-
-/// Moves to a network namespace without a network, where nobody has root's rights to do so: by a user namespace.
-fn leave_the_network(human: &Human) -> io::Result<()> {
-    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET).map_err(|error| unkept(&error))?;
-    let map = |file: &str, text: String| std::fs::write(Path::new("/proc/self").join(file), text);
-    map("setgroups", "deny".into())
-        .and_then(|()| map("uid_map", format!("{0} {0} 1", human.uid)))
-        .and_then(|()| map("gid_map", format!("{0} {0} 1", human.gid)))
-        .map_err(|error| unkept(&error))
-}
-
-/// Becomes an account in every form, and makes sure that root's rights can't come back. Whoever has none to give up must be
-/// that account already.
-fn give_up_rights(uid: Uid, gid: Gid) -> io::Result<()> {
-    use nix::unistd::{getresgid, getresuid, setgroups, setresgid, setresuid, setuid};
-    let (user, group) = (nix::unistd::Uid::from_raw(uid.0), nix::unistd::Gid::from_raw(gid.0));
-    if user.is_root() {
-        return Err(io::Error::other("an errand is never done as root"));
-    }
-    if rustix::process::geteuid().is_root() {
-        setgroups(&[])?;
-        setresgid(group, group, group)?;
-        setresuid(user, user, user)?;
-    } else if uid.0 == NOBODY {
-        return Err(io::Error::other("only root can send a child to the network as nobody"));
-    }
-    rustix::thread::set_no_new_privs(true)?;
-    let (uids, gids) = (getresuid()?, getresgid()?);
-    let dropped = [uids.real, uids.effective, uids.saved] == [user; 3]
-        && [gids.real, gids.effective, gids.saved] == [group; 3];
-    if dropped && setuid(nix::unistd::Uid::from_raw(0)).is_err() {
-        return Ok(());
-    }
-    Err(io::Error::other("root's rights could not be given up"))
 }
 
 #[cfg(test)]

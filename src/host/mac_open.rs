@@ -9,18 +9,18 @@ pub struct Open {
 }
 
 /// All that are known.
-pub const OPEN: [Open; 9] = [
+pub const OPEN: [Open; 13] = [
     Open {
         id: "icmp",
         what: "ping leaves: pf can't tell the account of a packet that is neither TCP nor UDP",
     },
     Open {
         id: "mdnsresponder",
-        what: "every name resolves, and names can carry data out: mDNSResponder asks for whoever calls it",
+        what: "every name resolves, and names can carry data out: mDNSResponder asks for whoever calls it (confine.seatbelt closes it)",
     },
     Open {
         id: "mach-bootstrap",
-        what: "services of your login session can be looked up (pasteboard, `open`, Apple events); each decides by itself",
+        what: "services of your login session can be looked up (pasteboard, `open`, Apple events; confine.seatbelt closes these); each decides by itself",
     },
     Open {
         id: "tcc-responsibility",
@@ -32,7 +32,23 @@ pub const OPEN: [Open; 9] = [
     },
     Open {
         id: "localaccounts",
-        what: "files that are open to everyone or to localaccounts can be read, such as other homes' public parts",
+        what: "files that are open to everyone or to localaccounts can be read, such as other homes' public parts (confine.seatbelt closes homes)",
+    },
+    Open {
+        id: "processes",
+        what: "ps shows the command lines of all accounts' processes: no secret belongs into one",
+    },
+    Open {
+        id: "setuid",
+        what: "set-id programs start, as for any account: sudo has no rule for the agent, their faults are in reach",
+    },
+    Open {
+        id: "cron",
+        what: "cron starts what the agent asks for, later and outside of any session; the account's rules hold for it",
+    },
+    Open {
+        id: "ssh",
+        what: "where Remote Login is open to all accounts, a key that the agent puts into its home lets its owner in",
     },
     Open {
         id: "git",

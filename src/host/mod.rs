@@ -1,15 +1,13 @@
 //! The machine, behind two traits: [`Observe`] reads and can't change anything, [`Act`] changes. All else in the program
 //! that touches the system goes through them, so that the engine runs on a machine in memory just as on the real one.
 
-#[cfg(target_os = "linux")]
-mod bounded;
+pub(crate) mod bounded;
 pub mod catalog;
 #[cfg(target_os = "linux")]
 pub mod cgroup;
+pub mod child_event;
 mod command;
-#[cfg(target_os = "linux")]
 pub mod dir;
-#[cfg(target_os = "linux")]
 pub mod errand;
 mod files;
 #[cfg(target_os = "linux")]
@@ -30,6 +28,8 @@ mod processes;
 #[cfg(target_os = "linux")]
 pub(crate) mod role;
 #[cfg(target_os = "linux")]
+mod signals;
+#[cfg(target_os = "linux")]
 mod sockets;
 pub mod sys;
 #[cfg(target_os = "linux")]
@@ -41,11 +41,17 @@ pub mod users;
 #[cfg(target_os = "linux")]
 pub mod worker;
 
+#[cfg(target_os = "macos")]
+pub use child_event::Waiting;
 pub use command::{Command, CommandError, Program, SYSTEM_PATH};
 pub use lock::{Lock, LockError};
 pub use mac_query::MacQuery;
 #[cfg(target_os = "macos")]
-pub use macos::System;
+pub use macos::{System, descendant};
+#[cfg(target_os = "linux")]
+pub use processes::descendant;
+#[cfg(target_os = "linux")]
+pub use signals::Waiting;
 #[cfg(target_os = "linux")]
 pub use system::System;
 
@@ -72,6 +78,17 @@ pub fn itself() -> PathBuf {
 pub fn itself() -> PathBuf {
     std::env::current_exe().unwrap_or_else(|_| places::PROGRAM.into())
 }
+
+/// Keeps processes of the same account from looking into this one (prctl(2), `PR_SET_DUMPABLE`).
+#[cfg(not(target_os = "macos"))]
+pub fn keep_tracers_away() -> std::io::Result<()> {
+    let not = rustix::process::DumpableBehavior::NotDumpable;
+    Ok(rustix::process::set_dumpable_behavior(not)?)
+}
+
+/// Keeps processes of the same account from looking into this one.
+#[cfg(target_os = "macos")]
+pub use sys::keep_tracers_away;
 
 /// A regular file as a value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -195,7 +212,6 @@ pub enum HostError {
     #[error(transparent)]
     Share(#[from] share::ShareError),
     /// A directory could not be opened, emptied or handed over.
-    #[cfg(target_os = "linux")]
     #[error(transparent)]
     Directory(#[from] dir::DirError),
     /// A child that works as another account failed.
@@ -453,6 +469,11 @@ pub mod places {
     /// directories `tmp` and `var-tmp` to the agent's sessions.
     pub fn private_tmp(agent: &AccountName) -> AbsPath {
         state(agent).join("private")
+    }
+
+    /// The Seatbelt profile of one agent, on macOS.
+    pub fn seatbelt(agent: &AccountName) -> AbsPath {
+        state(agent).join("seatbelt.sb")
     }
 
     /// Hosts of discovered presets that one agent's human accepted.

@@ -1,4 +1,5 @@
-//! Ending every process of an account: by the account itself, all at once, then by root, one by one.
+//! Processes, as proc(5) tells of them: finding one, and ending every one of an account: by the account itself, all at once,
+//! then by root, one by one.
 
 use super::{HostError, cgroup, users, worker};
 use crate::model::{IdRange, Uid};
@@ -71,4 +72,21 @@ fn ids(pid: i32) -> Option<Vec<u32>> {
         return None;
     }
     Some(field("Uid:")?.split_ascii_whitespace().filter_map(|id| id.parse().ok()).collect())
+}
+
+/// The nearest descendant of a process that runs as `uid`.
+pub fn descendant(pid: i32, uid: Uid) -> Option<i32> {
+    let mut next = vec![pid];
+    while let Some(pid) = next.pop() {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let real = status
+            .lines()
+            .find_map(|line| line.strip_prefix("Uid:")?.split_ascii_whitespace().next()?.parse().ok());
+        if real == Some(uid.0) {
+            return Some(pid);
+        }
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        next.extend(children.split_ascii_whitespace().filter_map(|pid| pid.parse::<i32>().ok()));
+    }
+    None
 }

@@ -93,6 +93,12 @@ impl Brief {
     }
 }
 
+impl<'a> From<&'a Brief> for super::relay::Way<'a> {
+    fn from(brief: &'a Brief) -> Self {
+        Self { agent: &brief.name, private: brief.private.is_some() }
+    }
+}
+
 /// Why there is no brief.
 #[derive(Debug, thiserror::Error)]
 pub enum BriefError {

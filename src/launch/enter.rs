@@ -7,7 +7,8 @@
 
 use super::{
     brief::{self, Brief, BriefError, Stamp},
-    canary, confine, environment, keeper, quoted,
+    canary, confine, environment, keeper,
+    request::{self, Ended, Instead, Refusal, Request},
     secrets::Secrets,
 };
 use crate::{
@@ -17,59 +18,19 @@ use crate::{
     plan,
 };
 use rustix::{
-    fs::{FileType, Mode, fstat},
+    fs::Mode,
     io::Errno,
-    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, getsockname, socket_with},
+    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with},
     process::{DumpableBehavior, set_dumpable_behavior},
 };
-use std::{
-    ffi::{OsStr, OsString},
-    fs, io,
-    os::{fd::AsFd, unix::process::CommandExt},
-    path::{Path, PathBuf},
-    process::Command,
-};
-
-/// What `run` asks for. It is data from an untrusted caller: it chooses the directory and the command, no rule.
-#[derive(Debug, Default)]
-pub struct Request {
-    /// The directory to work in.
-    pub directory: PathBuf,
-    /// The umask.
-    pub umask: u32,
-    /// Variables of the human; those that the policy lets pass are taken.
-    pub variables: Vec<(String, String)>,
-    /// The program and its arguments; none for a login shell.
-    pub command: Vec<OsString>,
-    /// Without a keeper: the command makes no files.
-    pub alone: bool,
-    /// What to do instead of becoming a command.
-    pub instead: Option<Instead>,
-}
-
-/// What else `enter` does, as the agent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Instead {
-    /// Nothing: that it was started tells that sudo lets the caller in.
-    BeLetIn,
-    /// Sends a signal to a process.
-    Signal(i32, i32),
-    /// Is the keeper.
-    Keep,
-    /// Starts the keeper, where none is at work.
-    StartKeeper,
-}
-
-/// The exit status of `enter` where it does not become a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ended(pub u8);
+use std::{fs, io, path::Path};
 
 /// Why `enter` did not start the command.
 #[derive(Debug, thiserror::Error)]
 pub enum EnterError {
-    /// The arguments are not those that `run` makes.
-    #[error("`enter` is for `agentuser run` to call: {0}")]
-    Usage(String),
+    /// For a reason that every system has.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// The program or its policy could be changed by somebody but root.
     #[error(transparent)]
     Trust(#[from] trust::TrustError),
@@ -85,9 +46,6 @@ pub enum EnterError {
     /// The agent has the private view, which root has to make.
     #[error("`{0}` has a private view, which `enter` can't make")]
     Private(AccountName),
-    /// A descriptor that must not reach the agent.
-    #[error("file descriptor {0} is {1}, which must not reach the agent")]
-    Descriptor(u8, &'static str),
     /// Descriptors or keys of the human could not be let go.
     #[error("can't let go of {0}: {1}")]
     LetGo(&'static str, #[source] io::Error),
@@ -112,40 +70,18 @@ pub enum EnterError {
     /// The keeper can't work.
     #[error("files can't be kept usable for both: {0}")]
     Keep(#[source] io::Error),
-    /// The directory can't be entered.
-    #[error("the agent can't enter `{}`: {source}", .directory.display())]
-    Directory {
-        /// The directory.
-        directory: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// The directory is not shared.
-    #[error("`{}` is not shared with the agent", .0.display())]
-    NotShared(PathBuf),
-    /// The command can't be started.
-    #[error("{}: {source}", .program.to_string_lossy())]
-    Exec {
-        /// The command's name.
-        program: OsString,
-        /// The system's reason.
-        source: io::Error,
-    },
 }
 
 impl EnterError {
     /// The exit status: 127 and 126 as env(1) has them, 125 when agentuser itself refused.
     pub fn status(&self) -> u8 {
-        match self {
-            Self::Exec { source, .. } if source.kind() == io::ErrorKind::NotFound => 127,
-            Self::Exec { .. } => 126,
-            _ => 125,
-        }
+        if let Self::Refused(refusal) = self { refusal.status() } else { 125 }
     }
 
     /// The command to type next.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
+            Self::Refused(refusal) => return refusal.hint(),
             Self::Trust(error) => error.hint(),
             Self::Read(_) | Self::SubUids(_) | Self::Firewall(_) | Self::NameService(_) => {
                 "agentuser status, then agentuser setup".into()
@@ -153,68 +89,22 @@ impl EnterError {
             Self::Confine(confine::ConfineError::NotCarried { line, .. }) => {
                 format!("leave `{}` out of `confine` in {}, then agentuser setup", line.key(), places::POLICY)
             }
-            Self::NoAgent(_)
-            | Self::Directory { .. }
-            | Self::Confine(_)
-            | Self::Keep(_)
-            | Self::Limits(_) => "agentuser status".into(),
+            Self::NoAgent(_) | Self::Confine(_) | Self::Keep(_) | Self::Limits(_) => {
+                "agentuser status".into()
+            }
             Self::Secrets(_) => "agentuser secret list".into(),
-            Self::NotShared(path) => format!("agentuser share {}", quoted(path)),
             Self::Brief(error) => error.hint(),
             Self::Private(_) => "agentuser run, which goes the right way".into(),
-            Self::Usage(_) | Self::Descriptor(..) | Self::LetGo(..) | Self::Exec { .. } => return None,
+            Self::LetGo(..) => return None,
         })
     }
-}
-
-/// Reads the arguments of `enter`: `--directory=PATH --umask=OCTAL --env=NAME=VALUE... --alone -- COMMAND...`, or one
-/// of `--let-in`, `--signal=NUMBER --pid=NUMBER`, `--keep` and `--start-keeper`.
-pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, EnterError> {
-    use std::os::unix::ffi::{OsStrExt, OsStringExt};
-    let mut request = Request { umask: 0o077, ..Request::default() };
-    let mut arguments = arguments.into_iter();
-    let number = |argument: &OsStr, name: &str| argument.to_str()?.strip_prefix(name)?.parse::<i32>().ok();
-    let mut signal = None;
-    for argument in arguments.by_ref() {
-        let bytes = argument.as_bytes();
-        if bytes == b"--" {
-            break;
-        } else if let Some(number) = number(&argument, "--signal=") {
-            signal = Some(number);
-        } else if let (Some(signal), Some(pid)) = (signal, number(&argument, "--pid=")) {
-            request.instead = Some(Instead::Signal(signal, pid));
-        } else if bytes == b"--alone" {
-            request.alone = true;
-        } else if bytes == b"--let-in" {
-            request.instead = Some(Instead::BeLetIn);
-        } else if bytes == b"--keep" {
-            request.instead = Some(Instead::Keep);
-        } else if bytes == b"--start-keeper" {
-            request.instead = Some(Instead::StartKeeper);
-        } else if let Some(path) = bytes.strip_prefix(b"--directory=") {
-            request.directory = PathBuf::from(OsString::from_vec(path.to_vec()));
-        } else if let Some(umask) = argument.to_str().and_then(|text| text.strip_prefix("--umask=")) {
-            let umask = u32::from_str_radix(umask, 8).ok().filter(|umask| *umask <= 0o777);
-            request.umask = umask.ok_or_else(|| EnterError::Usage("the umask is not one".into()))?;
-        } else if let Some(pair) = bytes.strip_prefix(b"--env=") {
-            // A value that is not text is no locale and no terminal's name.
-            if let Some((name, value)) = std::str::from_utf8(pair).ok().and_then(|pair| pair.split_once('='))
-            {
-                request.variables.push((name.to_owned(), value.to_owned()));
-            }
-        } else {
-            return Err(EnterError::Usage(format!("`{}`", argument.to_string_lossy().escape_debug())));
-        }
-    }
-    request.command = arguments.collect();
-    Ok(request)
 }
 
 /// Becomes the command, or says why not. It is what sudo starts as the agent, with the plain view.
 pub fn enter(request: Request) -> Result<Ended, EnterError> {
     match request.instead {
         Some(Instead::BeLetIn) => return Ok(Ended(0)),
-        Some(Instead::Signal(signal, pid)) => return Ok(send(signal, pid)),
+        Some(Instead::Signal(signal, pid)) => return Ok(request::send(signal, pid)),
         // Its standard input is the lock that it holds, and whoever started it has left all else behind.
         Some(Instead::Keep) => {}
         None | Some(Instead::StartKeeper) => leave_behind()?,
@@ -264,7 +154,7 @@ pub(super) fn become_command(request: Request, brief: &Brief) -> Result<Ended, E
     match request.instead {
         None => {}
         Some(Instead::BeLetIn) => return Ok(Ended(0)),
-        Some(Instead::Signal(signal, pid)) => return Ok(send(signal, pid)),
+        Some(Instead::Signal(signal, pid)) => return Ok(request::send(signal, pid)),
         Some(Instead::StartKeeper) => {
             keeper::start_agents(brief, home.as_path());
             return Ok(Ended(0));
@@ -276,20 +166,11 @@ pub(super) fn become_command(request: Request, brief: &Brief) -> Result<Ended, E
     if !brief.outbound_allowed {
         refuse_name_services()?;
     }
-    enter_directory(&request.directory, brief, home.as_path())?;
+    request::enter_directory(&request.directory, &brief.projects, home.as_path())?;
     rustix::process::umask(Mode::from(request.umask));
     let secrets = Secrets::read(&brief.name)?;
 
-    let mut command = if let Some((program, arguments)) = request.command.split_first() {
-        let mut command = Command::new(program);
-        command.args(arguments);
-        command
-    } else {
-        let mut command = Command::new(brief.shell.as_path());
-        command.arg0(format!("-{}", brief.shell.name()));
-        command
-    };
-    let program = command.get_program().to_owned();
+    let mut command = request::command(&request.command, &brief.shell);
     command.env_clear().envs(environment::build(
         &brief.environment(),
         home.as_str(),
@@ -301,7 +182,7 @@ pub(super) fn become_command(request: Request, brief: &Brief) -> Result<Ended, E
     }
     brief.limits.lower().map_err(EnterError::Limits)?;
     confine::confine(&brief.confine)?;
-    Err(EnterError::Exec { program, source: command.exec() })
+    Err(request::become_it(command).into())
 }
 
 /// A kernel without keyrings has none to hand on.
@@ -319,20 +200,7 @@ fn close_descriptors() -> Result<(), EnterError> {
             return Err(EnterError::LetGo("file descriptors", error));
         }
     }
-    judge_descriptor(0, io::stdin())?;
-    judge_descriptor(1, io::stdout())?;
-    judge_descriptor(2, io::stderr())
-}
-
-fn judge_descriptor(number: u8, fd: impl AsFd) -> Result<(), EnterError> {
-    let Ok(is) = fstat(&fd) else { return Ok(()) };
-    match FileType::from_raw_mode(is.st_mode) {
-        FileType::Directory => Err(EnterError::Descriptor(number, "a directory")),
-        FileType::Socket if getsockname(&fd).map(|name| name.address_family()) != Ok(AddressFamily::UNIX) => {
-            Err(EnterError::Descriptor(number, "a network socket"))
-        }
-        _ => Ok(()),
-    }
+    Ok(request::judge_streams()?)
 }
 
 fn refuse_sub_uids(name: &AccountName, uid: Uid) -> Result<(), EnterError> {
@@ -351,49 +219,4 @@ fn refuse_name_services() -> Result<(), EnterError> {
     // A service that is too busy to take the call at once is one that takes calls.
     let reached = |path: &&&str| matches!(reached(path), Ok(()) | Err(Errno::AGAIN));
     places::NAME_SERVICES.iter().find(reached).map_or(Ok(()), |path| Err(EnterError::NameService(path)))
-}
-
-/// Enters a project, or the agent's home, and looks where that led: links don't count.
-fn enter_directory(directory: &Path, brief: &Brief, home: &Path) -> Result<(), EnterError> {
-    let error = |source| EnterError::Directory { directory: directory.into(), source };
-    let directory = if directory.as_os_str().is_empty() { home } else { directory };
-    std::env::set_current_dir(directory).map_err(error)?;
-    let real = std::env::current_dir().map_err(error)?;
-    let shared = brief.projects.iter().any(|project| real.starts_with(project));
-    if shared || real.starts_with(home) { Ok(()) } else { Err(EnterError::NotShared(real)) }
-}
-
-/// Sends a signal to a process of the agent's own, for `run`, which may not do so itself.
-fn send(number: i32, pid: i32) -> Ended {
-    use nix::{sys::signal, unistd::Pid};
-    let signal = signal::Signal::try_from(number).ok().filter(|_| pid > 1);
-    let sent = signal.is_some_and(|signal| signal::kill(Pid::from_raw(pid), signal).is_ok());
-    Ended(u8::from(!sent))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn request(arguments: &[&str]) -> Result<Request, EnterError> {
-        parse(arguments.iter().map(OsString::from))
-    }
-
-    #[test]
-    fn what_follows_the_dashes_is_never_read() {
-        let read =
-            request(&["--directory=/a b", "--umask=022", "--env=A=b=c", "--", "--env=X=1", "--", "", "-n"])
-                .unwrap();
-        assert_eq!(read.directory, Path::new("/a b"));
-        assert_eq!(read.umask, 0o022);
-        assert_eq!(read.variables, [("A".into(), "b=c".into())]);
-        assert_eq!(read.command, ["--env=X=1", "--", "", "-n"]);
-    }
-
-    #[test]
-    fn odd_arguments_are_refused() {
-        for bad in [&["--umask=9"][..], &["--umask=1000"], &["sh"], &["--policy=/tmp/p"], &["--pid=1"]] {
-            assert_eq!(request(bad).unwrap_err().status(), 125, "{bad:?}");
-        }
-    }
 }

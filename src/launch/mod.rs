@@ -16,8 +16,8 @@ pub mod environment;
 pub mod keeper;
 #[cfg(target_os = "linux")]
 mod limits;
-#[cfg(target_os = "linux")]
 pub mod relay;
+pub mod request;
 pub mod secrets;
 mod sudo;
 #[cfg(target_os = "linux")]

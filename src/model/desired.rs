@@ -169,6 +169,8 @@ pub struct Desired {
     pub projects: Vec<SharedDir>,
     /// How the agent sees the machine.
     pub view: super::view::View,
+    /// Whether its sessions run under a Seatbelt profile, on macOS.
+    pub seatbelt: bool,
     /// Parents of projects that need a traverse entry.
     pub traverse: Vec<AbsPath>,
     /// Network policy.

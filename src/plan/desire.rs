@@ -67,8 +67,8 @@ pub enum DesireError {
     GateNeedsNft,
     /// Names are resolved by a service of the system that pf does not see.
     #[error(
-        "`dns: gate` can't be given on macOS: names are resolved by mDNSResponder, which no rule of pf ties to the agent; \
-         write `dns: system`"
+        "`dns: gate` can't be given on macOS: programs have mDNSResponder resolve names, past any gate, so that what it opened \
+         for a name would not be what they call; write `dns: system`"
     )]
     NoGate,
     /// What is made of Linux's own means.
@@ -79,6 +79,11 @@ pub enum DesireError {
         /// What was asked for.
         asked: String,
     },
+    /// What is made of macOS's own means.
+    #[error(
+        "agent `{0}`: `confine.seatbelt: true` is a means of macOS; here `confine` closes more without it"
+    )]
+    NoSeatbelt(AccountName),
     /// Every port for a DNS gate is taken.
     #[error("no port from {} to {} is free for a DNS gate", GATES.start(), GATES.end())]
     NoFreePort,
@@ -172,8 +177,11 @@ pub fn desire(policy: &policy::Policy, name: &AccountName, facts: &Facts) -> Res
         [name.to_string(), uid.to_string()].into_iter().filter_map(|owner| facts.sub_uids.get(&owner));
     let sub_uids = ranges.flatten().copied().collect();
     let firewall = firewall_of(uid, sub_uids, &agent.network, &open, facts);
+    let seatbelt = agent.confine.seatbelt == Some(true);
     if facts.mac.is_some() {
         refuse_what_linux_has(name, agent)?;
+    } else if seatbelt {
+        return Err(DesireError::NoSeatbelt(name.clone()));
     }
     let gate = gate(policy, name, facts)?;
     refuse_limits(name, &agent.limits, &view, facts)?;
@@ -190,6 +198,7 @@ pub fn desire(policy: &policy::Policy, name: &AccountName, facts: &Facts) -> Res
         human,
         projects,
         view,
+        seatbelt,
         traverse,
         firewall: Firewall { gate, generation, ..firewall },
         name: name.clone(),
@@ -203,13 +212,12 @@ fn shell(agent: &policy::Agent, facts: &Facts) -> AbsPath {
 }
 
 /// What is made of Linux's own means, or not made on macOS yet, is refused where it is asked for by name: confinement, limits
-/// that `enter` would set, and domains and the hosts of tools, whose addresses nobody looks up here.
+/// that `enter` would set, and the hosts of tools, which are not asked here for want of a way to keep them from the network.
 fn refuse_what_linux_has(name: &AccountName, agent: &policy::Agent) -> Result<(), DesireError> {
     let (confine, limits) = (&agent.confine, &agent.limits);
     let set = [("limits.processes", limits.processes), ("limits.open-files", limits.open_files)];
     let set = set.into_iter().filter(|(_, limit)| limit.is_some()).map(|(key, _)| key.to_owned());
     let by_name = |entry: &policy::Allow| match entry {
-        policy::Allow::Domain { name, .. } => Some(format!("domain: {name}")),
         // Its hosts are names in the configuration of a tool.
         policy::Allow::Preset { name, .. } if listed::tool(*name).is_some() => {
             Some(format!("preset: {name}"))

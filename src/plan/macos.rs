@@ -3,7 +3,7 @@
 use super::parts::{gitconfig, in_force, settled, sudo};
 use crate::{
     engine::{Plan, Scope},
-    formats::launchd,
+    formats::{launchd, seatbelt},
     host::{Validator, places},
     model::{
         AbsPath,
@@ -60,6 +60,7 @@ pub(super) fn agent(desired: &Desired, facts: &Facts) -> Plan {
     steps.extend(sharing(desired));
     steps.extend(gitconfig(desired));
     steps.push(view(desired).into());
+    steps.extend(seatbelt(desired));
     steps.push(in_force(desired).into());
     steps.push(sudo(desired, places::mac::PROGRAM).into());
     Plan { scope: Scope::Agent(desired.name.clone()), steps }
@@ -105,8 +106,19 @@ fn sharing(desired: &Desired) -> Vec<AnyStep> {
     desired.traverse.iter().map(pass).chain(desired.projects.iter().map(tree)).collect()
 }
 
-/// There is one view on macOS, and it is said what that leaves open.
+/// There is one view on macOS, and it is said what that leaves open, and why nothing more is closed unasked.
 fn view(desired: &Desired) -> File {
-    let title = "plain view, and git: audit only: macOS has no private mounts".into();
+    let mut title = "plain view, and git: audit only: macOS has no private mounts".to_owned();
+    if !desired.seatbelt {
+        title += "; no Seatbelt profile, for with one the sandboxes that agents bring along fail to start \
+                  (confine.seatbelt)";
+    }
     settled(places::view(&desired.name), desired.view.keep(), title)
+}
+
+/// What sessions give up, where the policy asks for it.
+fn seatbelt(desired: &Desired) -> Option<AnyStep> {
+    let title = "Seatbelt profile: no name service, no homes of others, no services of the login session";
+    let text = seatbelt::agent(&desired.projects);
+    desired.seatbelt.then(|| settled(places::seatbelt(&desired.name), text, title.into()).into())
 }

@@ -23,6 +23,7 @@ pub(super) const KEYS: &[&str] = &[
     "kernel-calls",
     "user-namespaces",
     "private-tmp",
+    "seatbelt",
     "read",
     "write",
 ];
@@ -137,6 +138,8 @@ pub struct Confine {
     pub write: Vec<AbsPath>,
     /// Temporary directories of its own.
     pub private_tmp: Option<bool>,
+    /// A Seatbelt profile, on macOS; where the policy is silent there is none.
+    pub seatbelt: Option<bool>,
 }
 
 impl Confine {
@@ -157,6 +160,7 @@ pub(super) fn read<'t>(reader: &mut Reader<'t>, node: &Node<'t>) -> Confine {
     let Some(fields) = reader.fields(node, "`confine`", KEYS) else { return Confine::default() };
     let mut confine = Confine {
         private_tmp: fields.get("private-tmp").and_then(|node| reader.boolean(node, "`private-tmp`")),
+        seatbelt: fields.get("seatbelt").and_then(|node| reader.boolean(node, "`seatbelt`")),
         read: path_list(reader, &fields, "read", paths::readable),
         write: path_list(reader, &fields, "write", paths::project),
         lines: BTreeMap::new(),

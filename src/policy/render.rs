@@ -286,8 +286,10 @@ fn confine(lines: &mut Lines, confine: &Confine) {
             lines.add(2, format!("{key}: {}", list(paths.iter().map(|path| scalar(path.as_str())))));
         }
     }
-    if let Some(on) = confine.private_tmp {
-        lines.add(2, format!("private-tmp: {on}"));
+    for (key, said) in [("private-tmp", confine.private_tmp), ("seatbelt", confine.seatbelt)] {
+        if let Some(on) = said {
+            lines.add(2, format!("{key}: {on}"));
+        }
     }
 }
 

@@ -4,10 +4,9 @@
 //! No link is followed and no mount crossed; directories are opened one below the other by descriptor. What is read of a
 //! file, how deep a tree goes and how much is noted is bounded.
 
-use super::{Kind, Snapshot, config, names};
+use super::{Kind, Snapshot, config, names, system};
 use crate::{
     host::dir::{Dir, Listing, Place, listing},
-    launch::confine,
     model::{AbsPath, PathBytes},
 };
 use rustix::fs::{FileType, Mode, OFlags, fstat, openat, readlinkat};
@@ -18,7 +17,7 @@ use std::{
     fs::File,
     io::{self, Read, Write},
     os::fd::AsFd,
-    process::{Command, Stdio},
+    process::Stdio,
 };
 
 /// The most of a file that is looked at.
@@ -35,8 +34,7 @@ const MOST_ANSWER: u64 = 64 << 20;
 /// Looks at projects in a child without rights to anything else. Answers one snapshot a project, in their order; none for
 /// one that can't be opened.
 pub fn look(projects: &[AbsPath]) -> io::Result<Vec<Option<Snapshot>>> {
-    let mut child = Command::new("/proc/self/exe")
-        .arg("look")
+    let mut child = system::child(projects)?
         .env_clear()
         .current_dir("/")
         .stdin(Stdio::piped())
@@ -62,7 +60,7 @@ pub fn main() -> io::Result<()> {
     let mut text = Vec::new();
     io::stdin().take(MOST_ANSWER).read_to_end(&mut text)?;
     let projects: Vec<AbsPath> = serde_json::from_slice(&text)?;
-    confine::only_read(&projects).map_err(io::Error::other)?;
+    system::only_read(&projects)?;
     let snapshots: Vec<Option<Snapshot>> =
         projects.iter().map(|project| Dir::open(project.as_path()).ok().map(|root| of(&root))).collect();
     io::stdout().write_all(&serde_json::to_vec(&snapshots)?)
@@ -368,7 +366,7 @@ mod tests {
         ] {
             std::os::unix::fs::symlink(target, at(link)).unwrap();
         }
-        rustix::fs::mknodat(rustix::fs::CWD, at(".vimrc"), FileType::Fifo, Mode::from(0o600), 0).unwrap();
+        nix::unistd::mkfifo(&at(".vimrc"), nix::sys::stat::Mode::S_IRUSR).unwrap();
 
         let found = compare(&before, &snapshot(temp.path()));
         let of =

@@ -5,6 +5,7 @@
 //! names     which files are of which kind, by their path: pure
 //! config    git's configuration: read here, for git itself would act on it
 //! look      one walk over a project, as the human, in a child that can open nothing else
+//! system    what keeps that child to the projects
 //! compare   what is there now against what was there before the agent: pure
 //! ```
 //!
@@ -13,9 +14,11 @@
 pub mod compare;
 pub mod config;
 pub mod kind;
-#[cfg(target_os = "linux")]
 pub mod look;
 pub mod names;
+#[cfg_attr(target_os = "linux", path = "linux.rs")]
+#[cfg_attr(target_os = "macos", path = "macos.rs")]
+mod system;
 
 pub use compare::{Change, Finding, compare};
 pub use kind::{Kind, Rank};

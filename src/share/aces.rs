@@ -9,11 +9,13 @@
 
 mod grant;
 mod inspect;
+mod moved;
 mod want;
 mod withdraw;
 
-pub use grant::open;
+pub use grant::{everything_of, open};
 pub use inspect::look;
+pub use moved::moved;
 pub use withdraw::close;
 
 use crate::{

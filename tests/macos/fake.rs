@@ -11,7 +11,7 @@ use agentuser::{
     },
     model::{
         AbsPath, Family, Gid, IdRange, Uid,
-        desired::Owner,
+        desired::{Access, Owner},
         facts::{GroupLine, Person},
     },
     share::{
@@ -355,6 +355,19 @@ impl Act for Fake {
         self.remove(record)?;
         Ok(seen)
     }
+}
+
+/// What an agent can use outside of its projects, as the human sees it.
+pub(crate) fn moved(
+    fake: &Fake,
+    root: &str,
+    agent: &str,
+    projects: &[AbsPath],
+    most: usize,
+) -> Vec<(String, Access)> {
+    let tree = Looked { files: &fake.disk.people, root, account: Uid(501) };
+    let found = aces::moved(&root.parse().unwrap(), agent, projects, most, &tree).unwrap();
+    found.into_iter().map(|(path, access)| (path.to_string(), access)).collect()
 }
 
 /// What the agent or the human makes: with what its directory hands on.

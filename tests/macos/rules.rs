@@ -2,10 +2,10 @@
 
 use crate::grammar::{Anchor, Packet, parse};
 use agentuser::{
-    formats::pf,
+    formats::{pf, seatbelt},
     model::{
         PortRange, PortSet, Protocol, Uid,
-        desired::{Destinations, Firewall, Inbound, Log},
+        desired::{Access, Destinations, Firewall, Inbound, Log, SharedDir},
     },
     plan, policy,
 };
@@ -47,17 +47,27 @@ fn of_twelve_policies() {
     }
 }
 
-/// The rules of `iptables/example/policy.yaml`, whole, as the project's `pf/example` shows them.
+/// The rules of `iptables/example/policy.yaml`, and a profile for two projects, whole, as the project's `pf/example` shows them.
 #[test]
-fn the_example_is_current() {
+fn the_examples_are_current() {
     let policy = policy::parse(include_str!("../../iptables/example/policy.yaml"), "policy.yaml").unwrap();
     let firewall = plan::firewall(Uid(UID), vec![], &policy.agents[&"agent".parse().unwrap()].network);
-    let path = "pf/example/agentuser.anchor";
-    let text = pf::render(&firewall);
-    if std::env::var_os("UPDATE_EXAMPLES").is_some() {
-        std::fs::write(path, &text).unwrap();
+    let shared = |path: &str, access| SharedDir { path: path.parse().unwrap(), access };
+    let projects =
+        [shared("/Users/ann/src/shop", Access::ReadWrite), shared("/Users/ann/src/docs", Access::ReadOnly)];
+    for (path, text) in [
+        ("pf/example/agentuser.anchor", pf::render(&firewall)),
+        ("pf/example/agentuser.sb", seatbelt::agent(&projects)),
+    ] {
+        if std::env::var_os("UPDATE_EXAMPLES").is_some() {
+            std::fs::write(path, &text).unwrap();
+        }
+        assert_eq!(
+            std::fs::read_to_string(path).unwrap_or_default(),
+            text,
+            "UPDATE_EXAMPLES=1 writes {path}"
+        );
     }
-    assert_eq!(std::fs::read_to_string(path).unwrap_or_default(), text, "UPDATE_EXAMPLES=1 writes {path}");
 }
 
 /// What section 3 of the notes on macOS demands of every text, beside what the strict reader refuses by itself.

@@ -1,21 +1,25 @@
 //! Setup, status, drift, teardown and power cuts on a Mac in memory.
 
 use crate::{
-    fake::{Death, Fake, make},
+    fake::{Death, Fake, make, moved},
     programs::STOCK,
 };
 use agentuser::{
     engine::{Plan, Receipt, Scope, Silent, ensure, report, reset, setup, teardown},
-    formats::mac_acl,
+    formats::{mac_acl, pf, seatbelt},
     host::{DirState, FileState, Observe, places},
     model::{
         AbsPath, AccountName, Gid, Uid,
+        catalog::Resolved,
+        desired::{Access, SharedDir},
         facts::{DirFact, Facts, KnownAgent, Mac, Person},
     },
     plan, policy,
     share::aces::Kind,
     step::{AnyStep, Check},
 };
+use ipnet::IpNet;
+use std::{collections::BTreeSet, net::IpAddr};
 
 const POLICY: &str = "\
 version: 1
@@ -37,6 +41,8 @@ agents:
         access: read-only
     network:
       dns: system
+    confine:
+      seatbelt: true
 ";
 
 fn name(text: &str) -> AccountName {
@@ -386,6 +392,84 @@ fn what_drifted_is_named_and_mended() {
     }
 }
 
+#[test]
+fn a_profile_where_the_policy_asks_for_one() {
+    let mut fake = machine();
+    try_set_up(&mut fake, &["bot", "two"]).unwrap();
+    assert_eq!(fake.file(&places::seatbelt(&name("bot"))).unwrap(), None);
+    let path = places::seatbelt(&name("two"));
+    let file = fake.file(&path).unwrap().unwrap();
+    let docs = SharedDir { path: "/Users/ann/src/docs".parse().unwrap(), access: Access::ReadOnly };
+    let text = String::from_utf8(file.bytes.clone()).unwrap();
+    assert_eq!((text, file.mode, file.uid), (seatbelt::agent(&[docs]), 0o644, Uid(0)));
+    fake.disk.files.get_mut(path.as_str()).unwrap().bytes.truncate(40);
+    let found = drift(&fake, &["bot", "two"]);
+    assert!(found.len() == 1 && found[0].0 == format!("file:{path}"), "{found:?}");
+    try_set_up(&mut fake, &["bot", "two"]).unwrap();
+    assert_eq!(fake.file(&path).unwrap(), Some(file));
+}
+
+/// What is moved out of a project keeps its entries, and is told; what the agent may only pass is not.
+#[test]
+fn what_was_moved_out_of_a_project_is_found() {
+    let mut fake = machine();
+    try_set_up(&mut fake, &["bot", "two"]).unwrap();
+    let shop: [AbsPath; 1] = ["/Users/ann/src/shop".parse().unwrap()];
+    let docs: [AbsPath; 1] = ["/Users/ann/src/docs".parse().unwrap()];
+    assert_eq!(moved(&fake, "/Users/ann", "bot", &shop, 9), []);
+    make(&mut fake, "/Users/ann/src/shop/old", Kind::Directory, 501);
+    make(&mut fake, "/Users/ann/src/shop/old/f", Kind::File, 501);
+    let people = &mut fake.disk.people.0;
+    for name in ["old", "old/f"] {
+        let node = people.remove(&format!("/Users/ann/src/shop/{name}")).unwrap();
+        people.insert(format!("/Users/ann/{name}"), node);
+    }
+    let docs_file = people.remove("/Users/ann/src/docs/-q").unwrap();
+    people.insert("/Users/ann/src/-q".into(), docs_file);
+    let out = [("old".to_owned(), Access::ReadWrite), ("old/f".to_owned(), Access::ReadWrite)];
+    assert_eq!(moved(&fake, "/Users/ann", "bot", &shop, 9), out);
+    assert_eq!(moved(&fake, "/Users/ann", "bot", &shop, 1).len(), 1);
+    assert_eq!(moved(&fake, "/Users/ann", "two", &docs, 9), [("src/-q".to_owned(), Access::ReadOnly)]);
+    // Without its projects known, all that it has entries on is told, the way there as well.
+    let all = moved(&fake, "/Users/ann", "two", &[], 99);
+    assert!(all.contains(&("src".to_owned(), Access::ReadOnly)), "{all:?}");
+    assert!(all.contains(&("src/docs".to_owned(), Access::ReadOnly)), "{all:?}");
+}
+
+/// With `dns: system` a name stands for the addresses that it had, as on Linux; other ones are another load of the anchor.
+#[test]
+fn names_stand_for_their_addresses() {
+    let text = "version: 1\nagents:\n  bot: {human: ann, network: {dns: system, allow: [{domain: api.example.com}]}}\n";
+    let policy = policy::parse(text, "p").unwrap();
+    let mut fake = machine();
+    for addresses in [&["192.0.2.7"][..], &["192.0.2.8", "2001:db8::8"]] {
+        let addresses: BTreeSet<IpAddr> = addresses.iter().map(|text| text.parse().unwrap()).collect();
+        let mut facts = facts(&fake);
+        let resolved = Resolved { date: "2026-11-28".parse().unwrap(), addresses: addresses.clone() };
+        facts.catalog.addresses.insert(name("bot"), [("api.example.com".to_owned(), resolved)].into());
+        let desired = plan::desire(&policy, &name("bot"), &facts).unwrap();
+        for plan in [plan::machine(text, &facts), plan::agent(&desired, &facts).unwrap()] {
+            setup(&plan, &mut fake, &mut Silent).unwrap();
+        }
+        let anchor = &fake.disk.mac.pf.anchors[&pf::anchor(desired.uid)];
+        let there: BTreeSet<_> = anchor.tables["allow0"].iter().copied().collect();
+        assert_eq!(there, addresses.into_iter().map(IpNet::from).collect());
+    }
+}
+
+/// On Linux the key has nothing to switch.
+#[test]
+fn a_profile_is_refused_elsewhere() {
+    let text = "version: 1\nagents:\n  bot: {human: ann, confine: {seatbelt: true}}\n";
+    let facts = Facts { mac: None, ..facts(&machine()) };
+    let desire = |text: &str| {
+        plan::desire(&policy::parse(text, "p").unwrap(), &name("bot"), &facts).map(|desired| desired.seatbelt)
+    };
+    let error = desire(text).unwrap_err().to_string();
+    assert!(error.contains("`confine.seatbelt: true` is a means of macOS"), "{error}");
+    assert!(!desire(&text.replace("true", "false")).is_ok_and(|on| on));
+}
+
 /// A restart takes rules and token with it; the job's `firewall ensure` puts them back from the receipts alone.
 #[test]
 fn rules_are_back_after_a_restart() {
@@ -487,7 +571,6 @@ fn what_macos_can_not_give_is_refused_by_name() {
         ("    limits: {memory: 1G}\n", "`limits.memory`"),
         ("    limits: {processes: 100}\n", "`limits.processes`"),
         ("    limits: {open-files: 100}\n", "`limits.open-files`"),
-        ("    network: {dns: system, allow: [{domain: api.example.com}]}\n", "`domain: api.example.com`"),
         ("    network: {dns: system, allow: [{preset: npm}]}\n", "`preset: npm`"),
         ("    projects: [{path: /Users/ann/src/shop, git: guard}]\n", "`git: guard`"),
         ("    confine: {landlock: true}\n", "`confine.landlock`"),

@@ -2,7 +2,7 @@
 
 use super::{guard, helper};
 use crate::{
-    cli::{Failure, setup::apply, situation::Situation},
+    cli::{Failure, review, setup::apply, situation::Situation},
     engine::Plan,
     host::{System, places, users},
     launch::{brief::Stamp, keeper::end_keepers, relay},
@@ -54,7 +54,10 @@ fn prepare_sessions(names: &[AccountName]) -> Result<(), Failure> {
     guard::start_where_needed();
     for name in names {
         helper::stamp(name, &mut System::new())?;
-        helper::make_room_for_reviews(name, &mut System::new())?;
+        // At boot the unit may neither read what is the human's nor give a file away.
+        if let Some(brief) = Stamp::read(name).and_then(|stamp| stamp.brief) {
+            review::make_room(name, &brief.human, &brief.projects, &mut System::new())?;
+        }
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
-//! What sudoers lets the human call as root without a password, with fixed arguments, and what the service manager calls.
+//! What root does for others on Linux: what the service manager calls beside what every system has, and the rules of a receipt.
 
-use super::{guard, net};
+use super::guard;
 use crate::{
-    cli::{Failure, invoker, secret, situation, status, stop},
+    cli::{Failure, helper, invoker, situation},
     engine::{Receipt, Scope, ensure},
     host::{Act, FileState, Lock, Observe, System, Validator, places, role},
     launch::brief::{Stamp, moment},
@@ -13,48 +13,18 @@ use std::{process::ExitCode, time::Duration};
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
-    /// Tells what only root can see of an agent, as JSON
-    Status {
-        /// The agent
-        name: AccountName,
-    },
-    /// Puts the saved rules of an agent in force
-    Ensure {
-        /// The agent
-        name: AccountName,
-    },
-    /// Ends every process of an agent, and tells how many there were
-    Stop {
-        /// The agent
-        name: AccountName,
-    },
-    /// Keeps, lists or forgets tokens of an agent, as asked on standard input
-    Secret {
-        /// The agent
-        name: AccountName,
-    },
+    #[command(flatten)]
+    Common(helper::Common),
     /// Puts the saved rules of all agents in force
     Boot,
     /// Takes a role for one that the service manager runs, as asked on standard input
     Child,
-    /// Looks up anew what names and ranges stand for, for the guard
-    Renew {
-        /// Fetches ranges as well
-        #[arg(long)]
-        ranges: bool,
-    },
 }
 
 pub(crate) fn helper(command: &Command) -> Result<ExitCode, Failure> {
-    if !invoker::is_root() {
-        return Err(Failure::usage("`helper` is for agentuser itself to call, as root"));
-    }
+    helper::refuse_others()?;
     match command {
-        Command::Status { name } => status::helper(name),
-        Command::Ensure { name } => load(std::slice::from_ref(name)),
-        Command::Stop { name } => stop::helper(name),
-        Command::Secret { name } => secret::helper(name),
-        Command::Renew { ranges } => net::renew(*ranges),
+        Command::Common(command) => helper::helper(command),
         Command::Child => role::become_asked().map(|()| ExitCode::SUCCESS).map_err(Failure::new),
         Command::Boot => load(&situation::agents_set_up(&System::new())?),
     }
@@ -64,7 +34,7 @@ pub(crate) fn helper(command: &Command) -> Result<ExitCode, Failure> {
 const TRIES: u32 = 5;
 
 /// One agent's failure is no reason to leave another one's rules out; the first is told when all have been tried.
-fn load(names: &[AccountName]) -> Result<ExitCode, Failure> {
+pub(in crate::cli) fn load(names: &[AccountName]) -> Result<ExitCode, Failure> {
     let lock = Lock::take(Duration::from_secs(30), || {})?;
     let mut machine = System::new();
     let mut first = None;
@@ -112,19 +82,5 @@ pub(crate) fn stamp(name: &AccountName, machine: &mut System) -> Result<(), Fail
     Ok(())
 }
 
-/// An empty file of the human's own for each project, into which the human's `run` writes what is there before the first
-/// session: nobody but root and the human can change or remove it. It is for setup to make: at boot the unit may neither read
-/// what is the human's nor give a file away.
-pub(super) fn make_room_for_reviews(name: &AccountName, machine: &mut System) -> Result<(), Failure> {
-    let Some(brief) = Stamp::read(name).and_then(|stamp| stamp.brief) else { return Ok(()) };
-    let Some(human) = machine.person(&brief.human)? else { return Ok(()) };
-    let there = machine.names(&places::state(name))?;
-    for project in &brief.projects {
-        let path = places::review(name, project);
-        if !there.iter().any(|file| file == path.name()) {
-            let file = FileState { bytes: vec![], mode: 0o600, uid: human.uid, gid: human.gid };
-            machine.write(&path, &file, Validator::Nobody)?;
-        }
-    }
-    Ok(())
-}
+/// The guard knows when it had ranges fetched.
+pub(in crate::cli) fn ranges_are_new() {}

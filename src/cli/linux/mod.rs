@@ -2,27 +2,25 @@
 
 mod apply;
 mod confinement;
-mod doctor;
 mod guard;
 mod helper;
-mod moved;
 mod net;
 mod net_log;
-mod review;
 mod run;
 mod situation;
 mod status;
 mod teardown;
 
-pub(super) use crate::launch::view::why_not_mapped;
+pub(super) use crate::launch::{brief::Brief, view::why_not_mapped};
 pub(super) use apply::{prove, prove_again, put_in_force};
-pub(super) use net::{NetCommand, net, propose, propose_addresses};
-pub(super) use run::launch;
+pub(super) use helper::{load, ranges_are_new};
+pub(super) use net::{NetCommand, net};
+pub(super) use run::{brief, launch, make_ready, stated};
 pub(super) use situation::{facts, has_private_view, notices, refuse_unfit_machine, sessions_are_behind};
-pub(super) use status::{Open, Sessions, StatusArguments, service_notice};
+pub(super) use status::{Open, Sessions, moved, service_notice, take_away};
 pub(super) use teardown::{after_the_last, before_teardown};
 
-use super::{Failure, Global};
+use super::Failure;
 use clap::{Args, Subcommand};
 use std::{ffi::OsString, process::ExitCode};
 
@@ -31,25 +29,15 @@ pub(super) const HAS_GATE: bool = true;
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
-    /// Try each known way around the isolation, as the agent and for control as you; exit 1 when one is open
-    Doctor(doctor::Arguments),
-    /// What the agent left that your own tools will execute; with --strict, exit 3 when there is something
-    Review(review::Arguments),
     /// For sudo and the service manager to call
     #[command(hide = true, subcommand)]
     Helper(helper::Command),
     /// The service that keeps the network policy in force
     #[command(hide = true)]
     Guard(guard::Arguments),
-    /// For agentuser itself to call
-    #[command(hide = true)]
-    Look,
     /// For agentuser itself to call, beside a session
     #[command(hide = true)]
     Keep,
-    /// For agentuser itself to call, as the agent and as the human
-    #[command(hide = true)]
-    Probe,
     /// For agentuser itself to call
     #[command(hide = true)]
     Worker,
@@ -68,14 +56,10 @@ pub(super) fn at_once(arguments: &[OsString]) -> Option<ExitCode> {
     }
 }
 
-pub(super) fn dispatch(global: &Global, command: Command) -> Result<ExitCode, Failure> {
+pub(super) fn dispatch(command: Command) -> Result<ExitCode, Failure> {
     match command {
-        Command::Doctor(arguments) => return doctor::doctor(global, &arguments),
-        Command::Review(arguments) => return review::review(global, &arguments),
         Command::Helper(command) => return helper::helper(&command),
         Command::Guard(arguments) => return guard::guard(&arguments),
-        Command::Probe => return doctor::probe(),
-        Command::Look => crate::review::look::main().map_err(Failure::new)?,
         Command::Keep => crate::launch::keeper::humans().map_err(Failure::new)?,
         Command::Worker => crate::host::worker::main().map_err(Failure::new)?,
         Command::Errand => crate::host::errand::main().map_err(Failure::new)?,

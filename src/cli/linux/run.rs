@@ -1,23 +1,25 @@
 //! A launch on Linux: what the human's half makes ready, and both halves that sudo starts.
 
-use super::review;
 use crate::{
     audit,
     cli::{
-        Failure, Global, invoker, printer,
+        Failure, Global, invoker, printer, review,
         run::{Place, directory, what_comes_along},
         status,
     },
+    doctor::Probe,
     guard,
     host::{places, trust},
     launch::{
         self,
         brief::{self, Brief, Stamp, moment as moment_now},
-        enter::{self as agents_half, Ended},
-        keeper, relay, view,
+        enter::{self as agents_half, EnterError},
+        keeper, relay,
+        request::{self, Ended},
+        view,
     },
     model::AccountName,
-    policy::{self, Agent},
+    policy::{self, Agent, Line},
     step::Layer,
 };
 use std::{ffi::OsString, io::IsTerminal, path::Path, process::ExitCode, time::SystemTime};
@@ -31,7 +33,7 @@ pub(crate) fn launch(global: &Global, place: &Place, command: Vec<OsString>) -> 
     };
     trust::check(Path::new(places::PROGRAM))?;
     let directory = directory(&brief.projects, place)?;
-    make_ready(&brief, stamped)?;
+    make_ready_unless(&brief, stamped)?;
 
     let mut arguments = what_comes_along(&brief.environment(), &directory);
     let is_shell = command.is_empty();
@@ -68,7 +70,7 @@ fn explain(name: &AccountName, began: SystemTime) {
 }
 
 /// What a launch needs of the policy, for the agent that is meant.
-pub(super) fn brief(global: &Global) -> Result<Brief, Failure> {
+pub(crate) fn brief(global: &Global) -> Result<Brief, Failure> {
     let text =
         invoker::policy_text()?.ok_or_else(|| Failure::usage("nothing is set up").hint("agentuser setup"))?;
     match from_stamp(global, &text) {
@@ -118,7 +120,12 @@ fn refuse_others(name: &AccountName, agent: &Agent) -> Result<(), Failure> {
 }
 
 /// What must be so before a session can begin. Whether it is so is proved by the session itself.
-pub(super) fn make_ready(brief: &Brief, stamped: bool) -> Result<(), Failure> {
+pub(crate) fn make_ready(brief: &Brief) -> Result<(), Failure> {
+    make_ready_unless(brief, false)
+}
+
+/// The same where word of the rules may have been left for this boot.
+fn make_ready_unless(brief: &Brief, stamped: bool) -> Result<(), Failure> {
     put_in_force(brief, stamped)?;
     if let Some(private) = &brief.private {
         view::make_ready(&private.projects);
@@ -151,9 +158,33 @@ fn put_in_force(brief: &Brief, stamped: bool) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Why the policy leaves a way open, where it does.
+pub(crate) fn stated(brief: &Brief, probe: Probe) -> Option<&'static str> {
+    let plain = brief.private.is_none();
+    let lacks = |line| !brief.confine.wants(line);
+    let why = match probe {
+        Probe::Beyond | Probe::Resolvers => (brief.outbound_allowed, "`outbound: allow` leaves it open"),
+        Probe::Families => (lacks(Line::SocketFamilies), "`confine` leaves it open"),
+        Probe::IoUring => (lacks(Line::IoUring), "`confine` leaves it open"),
+        Probe::Terminal => (lacks(Line::TerminalInput), "the session has a terminal of its own"),
+        Probe::Sibling => (plain && lacks(Line::Landlock), "`view: plain` without Landlock leaves it open"),
+        Probe::Temporary => (plain, "`view: plain` shares them"),
+        Probe::Abstract => (lacks(Line::AbstractSockets), "`confine` leaves it open"),
+        Probe::Runtime | Probe::Processes => (plain, "`view: plain` leaves it open"),
+        Probe::Setuid => (lacks(Line::NoNewPrivileges), "`confine` leaves it open"),
+        Probe::Git => (plain, "`view: plain` has no guard for git; `agentuser review` tells of it"),
+        _ => (false, ""),
+    };
+    let may = brief.private.as_ref().is_some_and(|private| !private.tmp);
+    match probe {
+        Probe::Temporary if may => Some("`private-tmp: false` shares them"),
+        _ => why.0.then_some(why.1),
+    }
+}
+
 /// The agent's half, which sudo starts: it becomes the command, or says why not and ends with 125, 126 or 127.
 pub(super) fn enter(arguments: Vec<OsString>) -> ExitCode {
-    let error = match agents_half::parse(arguments).and_then(agents_half::enter) {
+    let error = match request::parse(arguments).map_err(EnterError::from).and_then(agents_half::enter) {
         Err(error) => error,
         Ok(Ended(code)) => return ExitCode::from(code),
     };

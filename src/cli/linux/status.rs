@@ -1,38 +1,42 @@
-//! What `status` tells on Linux alone: the confinement of sessions, their limits, the guard, and what was moved.
+//! What `status` tells in Linux's own way: the confinement of sessions, their limits, the guard, and what was moved.
 
-use super::{
-    confinement::{self, Confinement},
-    moved,
-};
+use super::confinement::{self, Confinement};
 use crate::{
     cli::{
-        Failure, Global,
+        Failure,
         printer::{self, Mark},
         situation::Situation,
     },
     host::System,
-    model::AccountName,
+    launch::brief::Brief,
+    model::{AbsPath, AccountName, PathBytes, facts::Person},
     policy::{self, Agent},
+    share::{self, Access, Job},
 };
-use clap::Args;
 use serde::Serialize;
-use std::{path::PathBuf, process::ExitCode};
 
-#[derive(Args, Debug)]
-pub(crate) struct StatusArguments {
-    /// Look through your home for what was moved out of a project and is still open to the agent
-    #[arg(long)]
-    moved: bool,
-    /// Look through this directory instead
-    #[arg(long, value_name = "DIR", requires = "moved")]
-    below: Option<PathBuf>,
+/// What carries entries of an agent below a directory and lies in no project of its.
+pub(in crate::cli) fn moved(
+    brief: &Brief,
+    agent: &Person,
+    human: &Person,
+    root: &AbsPath,
+    most: usize,
+) -> Result<Vec<(PathBytes, Access)>, Failure> {
+    let job = Job {
+        root: root.clone(),
+        agent: agent.uid,
+        human: human.uid,
+        access: Access::ReadWrite,
+        threads: std::thread::available_parallelism().map_or(1, usize::from),
+        break_links: false,
+    };
+    share::moved(&job, &brief.projects, most).map_err(Failure::new)
 }
 
-impl StatusArguments {
-    /// What was asked for instead of the status.
-    pub(in crate::cli) fn instead(&self, global: &Global, json: bool) -> Result<Option<ExitCode>, Failure> {
-        self.moved.then(|| moved::show(global, self.below.as_ref(), json)).transpose()
-    }
+/// What takes such entries away, to type in that directory.
+pub(in crate::cli) fn take_away(_: &str, uid: u32) -> String {
+    format!("setfacl -x u:{uid},d:u:{uid} PATH, with -R for a directory")
 }
 
 /// What sessions of an agent give up, and what they may use.

@@ -2,98 +2,61 @@
 //!
 //! Nothing of the agent's runs before: the program and the policy are root's alone, and the environment is made anew.
 
-use super::run;
+use super::brief::rules;
 use crate::{
     cli::{Failure, printer},
-    host::{places, trust, users},
-    launch::{environment, secrets::Secrets},
-    model::AccountName,
+    formats::seatbelt,
+    host::{Program, places, trust, users},
+    launch::{
+        environment,
+        request::{self, Ended, Instead, Refusal, Request},
+        secrets::Secrets,
+    },
+    model::{AbsPath, AccountName},
     plan,
     policy::{Agent, Outbound, Policy},
 };
 use rustix::{
-    fs::{FileType, Mode, fstat},
+    fs::Mode,
     io::Errno,
-    net::{AddressFamily, SocketType, connect, getsockname, socket, sockopt},
+    net::{AddressFamily, SocketType, connect, socket, sockopt},
 };
 use std::{
     ffi::OsString,
-    io,
     net::{IpAddr, SocketAddr},
-    os::{
-        fd::AsFd,
-        unix::{ffi::OsStrExt, ffi::OsStringExt, process::CommandExt},
-    },
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, ExitCode},
     time::{Duration, Instant},
 };
 
-/// What `run` asked for.
-struct Request {
-    directory: PathBuf,
-    umask: u32,
-    variables: Vec<(String, String)>,
-    command: Vec<OsString>,
-}
-
 /// Becomes the command, or says why not and ends with 125, 126 or 127.
 pub(super) fn enter(arguments: Vec<OsString>) -> ExitCode {
-    let (code, failure) = match parse(arguments).and_then(become_command) {
-        Ok(error) if error.source.kind() == io::ErrorKind::NotFound => (127, error.failure()),
-        Ok(error) => (126, error.failure()),
-        Err(failure) => (125, failure),
+    let refused = |refusal: Refusal| {
+        let (code, hint) = (refusal.status(), refusal.hint());
+        let failure = Failure::new(refusal);
+        (code, if let Some(hint) = hint { failure.hint(hint) } else { failure })
     };
-    printer::failure(&failure);
-    ExitCode::from(code)
-}
-
-/// The command could not be started.
-struct NotStarted {
-    program: OsString,
-    source: io::Error,
-}
-
-impl NotStarted {
-    fn failure(self) -> Failure {
-        Failure::new(anyhow::anyhow!("{}: {}", self.program.to_string_lossy(), self.source))
-    }
-}
-
-fn parse(arguments: Vec<OsString>) -> Result<Request, Failure> {
-    let mut request = Request { directory: PathBuf::new(), umask: 0o077, variables: vec![], command: vec![] };
-    let odd = |argument: &OsString| {
-        let argument = argument.to_string_lossy().escape_debug().to_string();
-        Failure::usage(format!("`enter` is for `agentuser run` to call: `{argument}`"))
-    };
-    let mut arguments = arguments.into_iter();
-    for argument in arguments.by_ref() {
-        let bytes = argument.as_bytes();
-        if bytes == b"--" {
-            break;
-        } else if let Some(path) = bytes.strip_prefix(b"--directory=") {
-            request.directory = PathBuf::from(OsString::from_vec(path.to_vec()));
-        } else if let Some(umask) = argument.to_str().and_then(|text| text.strip_prefix("--umask=")) {
-            let umask = u32::from_str_radix(umask, 8).ok().filter(|umask| *umask <= 0o777);
-            request.umask = umask.ok_or_else(|| odd(&argument))?;
-        } else if let Some(pair) = bytes.strip_prefix(b"--env=") {
-            // A value that is not text is no locale and no terminal's name.
-            let pair = std::str::from_utf8(pair).ok().and_then(|pair| pair.split_once('='));
-            request.variables.extend(pair.map(|(name, value)| (name.to_owned(), value.to_owned())));
-        } else {
-            return Err(odd(&argument));
+    let entered = request::parse(arguments).map_err(refused).and_then(|request| match request.instead {
+        None => become_command(&request).map_err(|failure| (125, failure)).and_then(|end| Err(refused(end))),
+        Some(Instead::BeLetIn) => Ok(Ended(0)),
+        Some(Instead::Signal(signal, pid)) => Ok(request::send(signal, pid)),
+        Some(Instead::Keep | Instead::StartKeeper) => {
+            Err((125, Failure::usage("nothing has to be kept on macOS: entries are inherited")))
+        }
+    });
+    match entered {
+        Ok(Ended(code)) => ExitCode::from(code),
+        Err((code, failure)) => {
+            printer::failure(&failure);
+            ExitCode::from(code)
         }
     }
-    request.command = arguments.collect();
-    Ok(request)
 }
 
-fn become_command(request: Request) -> Result<NotStarted, Failure> {
-    for (number, judged) in [(0, judge(io::stdin())), (1, judge(io::stdout())), (2, judge(io::stderr()))] {
-        if let Some(what) = judged {
-            let error = anyhow::anyhow!("file descriptor {number} is {what}, which must not reach the agent");
-            return Err(Failure::new(error));
-        }
+/// The way to the command. It ends in what kept the command from being started.
+fn become_command(request: &Request) -> Result<Refusal, Failure> {
+    if let Err(refusal) = request::judge_streams() {
+        return Ok(refusal);
     }
     let (name, policy) = policy()?;
     let agent = &policy.agents[&name];
@@ -101,24 +64,66 @@ fn become_command(request: Request) -> Result<NotStarted, Failure> {
         canary()?;
     }
     let home = plan::home(&name);
-    enter_directory(&request.directory, agent, home.as_path())?;
+    let projects: Vec<_> = agent.projects.iter().map(|project| project.path.clone()).collect();
+    if let Err(refusal) = request::enter_directory(&request.directory, &projects, home.as_path()) {
+        return Ok(refusal);
+    }
     rustix::process::umask(Mode::from_raw_mode(u16::try_from(request.umask).unwrap_or(0o077)));
     let secrets = Secrets::read(&name)?;
-    let mut command = if let Some((program, arguments)) = request.command.split_first() {
-        let mut command = Command::new(program);
-        command.args(arguments);
-        command
+    // A login shell is the account's own, which the plan set.
+    let shell = users::person(name.as_str())?.and_then(|person| person.shell.parse().ok());
+    let shell = shell.unwrap_or_else(|| agent.shell.clone());
+    let mut command = if agent.confine.seatbelt == Some(true) {
+        under_the_profile(request, &name, agent, &shell)?
     } else {
-        let shell =
-            users::person(name.as_str())?.map_or_else(|| agent.shell.to_string(), |person| person.shell);
-        let mut command = Command::new(&shell);
-        command.arg0(format!("-{}", shell.rsplit('/').next().unwrap_or_default()));
-        command
+        request::command(&request.command, &shell)
     };
-    let program = command.get_program().to_owned();
-    let rules = run::rules(&name, agent);
-    command.env_clear().envs(environment::build(&rules, home.as_str(), secrets, request.variables));
-    Ok(NotStarted { program, source: command.exec() })
+    let environment =
+        environment::build(&rules(&name, agent), home.as_str(), secrets, request.variables.clone());
+    command.env_clear().envs(environment);
+    Ok(request::become_it(command))
+}
+
+/// The command below sandbox-exec(1), which starts this program once more: it tells what could not be started as env(1)
+/// does, and starts a login shell as one.
+fn under_the_profile(
+    request: &Request,
+    name: &AccountName,
+    agent: &Agent,
+    shell: &AbsPath,
+) -> Result<Command, Failure> {
+    let profile = places::seatbelt(name);
+    trust::check(profile.as_path())?;
+    let program = Program::SandboxExec.path().ok_or_else(|| {
+        Failure::new(anyhow::anyhow!("`sandbox-exec`, which `confine.seatbelt` needs, is not there"))
+            .hint(format!("take `seatbelt` out of {}, then agentuser setup", places::POLICY))
+    })?;
+    let human = users::person(agent.human.as_str())?.and_then(|person| person.home.parse().ok());
+    let human = human.ok_or_else(|| {
+        Failure::new(anyhow::anyhow!("the home of `{}` is not known", agent.human.as_str()))
+    })?;
+    let projects = agent.projects.iter().map(|project| &project.path);
+    let mut command = Command::new(program);
+    command
+        .args(seatbelt::agent_parameters(&plan::home(name), &human, projects))
+        .args(["-f", profile.as_str(), "--", places::PROGRAM, "sealed", shell.as_str(), "--"])
+        .args(&request.command);
+    Ok(command)
+}
+
+/// What sandbox-exec(1) starts: becomes the command. The rest was done by `enter`, and is inherited. sudo lets nobody start
+/// this, and whoever starts it is what it was before.
+pub(super) fn sealed(arguments: &[OsString]) -> ExitCode {
+    let shell = arguments.first().and_then(|shell| shell.to_str()?.parse().ok());
+    let refusal = match (shell, arguments.get(1)) {
+        (Some(shell), Some(dashes)) if dashes == "--" => {
+            request::become_it(request::command(&arguments[2..], &shell))
+        }
+        _ => Refusal::Usage("`sealed` is for `enter` to call".into()),
+    };
+    let code = refusal.status();
+    printer::failure(&Failure::new(refusal));
+    ExitCode::from(code)
 }
 
 /// Who this process is, by a policy that is root's alone and is the one that was put in force.
@@ -143,18 +148,6 @@ fn policy() -> Result<(AccountName, Policy), Failure> {
         return Err(Failure::new(error).hint("agentuser setup"));
     }
     Ok((name, policy))
-}
-
-/// A directory gives files, and a network socket the rights of whoever opened it; sudo closes what lies above 2.
-fn judge(fd: impl AsFd) -> Option<&'static str> {
-    let is = fstat(&fd).ok()?;
-    match FileType::from_raw_mode(is.st_mode) {
-        FileType::Directory => Some("a directory"),
-        FileType::Socket if getsockname(&fd).map(|name| name.address_family()) != Ok(AddressFamily::UNIX) => {
-            Some("a network socket")
-        }
-        _ => None,
-    }
 }
 
 /// Addresses for documentation (RFC 5737, RFC 3849), at a port that no policy opens for them.
@@ -203,20 +196,4 @@ fn attempt(to: SocketAddr, patience: Duration) -> Result<(), Errno> {
         std::thread::sleep(Duration::from_millis(1));
     }
     Err(Errno::TIMEDOUT)
-}
-
-/// Enters a project, or the agent's home, and looks where that led: links don't count.
-fn enter_directory(directory: &Path, agent: &Agent, home: &Path) -> Result<(), Failure> {
-    let directory = if directory.as_os_str().is_empty() { home } else { directory };
-    std::env::set_current_dir(directory).map_err(|error| {
-        Failure::new(anyhow::anyhow!("the agent can't enter `{}`: {error}", directory.display()))
-            .hint("agentuser status")
-    })?;
-    let real = std::env::current_dir()?;
-    let shared = agent.projects.iter().any(|project| real.starts_with(project.path.as_path()));
-    if shared || real.starts_with(home) {
-        return Ok(());
-    }
-    let error = anyhow::anyhow!("`{}` is not shared with the agent", real.display());
-    Err(Failure::new(error).hint("agentuser share ."))
 }

@@ -1,5 +1,6 @@
 //! What a policy comes to on a Mac.
 
+use super::renewal;
 use crate::{
     cli::{Failure, situation::Situation},
     host::{Observe, macos},
@@ -37,14 +38,6 @@ pub(in crate::cli) fn notices(situation: &Situation) -> Vec<String> {
     closed.map(notice).collect()
 }
 
-/// Nothing is looked up on macOS: what the human's tools name are hosts, and hosts need a gate.
-pub(in crate::cli) fn propose(_: &mut Situation, _: &[AccountName]) -> Vec<String> {
-    vec![]
-}
-
-/// Nothing either, for the same reason.
-pub(in crate::cli) fn propose_addresses(_: &mut Situation, _: &[AccountName]) {}
-
 /// There are no private views.
 pub(in crate::cli) fn has_private_view() -> bool {
     false
@@ -70,4 +63,6 @@ pub(in crate::cli) fn sessions_are_behind(
 pub(in crate::cli) fn before_teardown(_: &AccountName) {}
 
 /// The job of launchd goes with the plan of the machine.
-pub(in crate::cli) fn after_the_last() {}
+pub(in crate::cli) fn after_the_last() {
+    renewal::forget();
+}

@@ -1,28 +1,33 @@
 //! What `status` tells on macOS alone: what stays open whatever the policy says.
 
+use super::brief::Brief;
 use crate::{
     cli::{
-        Failure, Global,
+        Failure,
         printer::{self, Mark},
         situation::Situation,
     },
-    host::{System, mac_open::OPEN},
-    model::AccountName,
+    host::{System, mac_open::OPEN, macos},
+    model::{AbsPath, AccountName, PathBytes, desired::Access, facts::Person},
     policy::Agent,
+    share::aces,
 };
-use clap::Args;
 use serde::Serialize;
-use std::process::ExitCode;
 
-/// Nothing but the status can be asked for.
-#[derive(Args, Debug)]
-pub(crate) struct StatusArguments {}
+/// What carries entries of an agent below a directory and lies in no project of its.
+pub(in crate::cli) fn moved(
+    brief: &Brief,
+    agent: &Person,
+    _: &Person,
+    root: &AbsPath,
+    most: usize,
+) -> Result<Vec<(PathBytes, Access)>, Failure> {
+    Ok(macos::moved(root, &agent.name, &brief.projects, most)?)
+}
 
-impl StatusArguments {
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "on Linux there is more to ask for")]
-    pub(in crate::cli) fn instead(&self, _: &Global, _: bool) -> Result<Option<ExitCode>, Failure> {
-        Ok(None)
-    }
+/// What takes such entries away, to type in that directory: all of the agent's at once.
+pub(in crate::cli) fn take_away(agent: &str, _: u32) -> String {
+    format!("chmod -h -a '{}' PATH, for a directory also for what is in it", aces::everything_of(agent))
 }
 
 /// Sessions give up nothing here, and have no limits: a policy that asks for either is refused.

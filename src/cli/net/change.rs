@@ -7,7 +7,6 @@ use crate::{
         printer::{self, Mark},
         setup::{self, PATIENCE, draft::edit_failure, show::Shown},
         situation::Situation,
-        system,
     },
     host::{Lock, System, places},
     model::AccountName,
@@ -239,10 +238,10 @@ impl Change<'_> {
         let mut situation = Situation::of(text, places::POLICY, &System::new())?;
         let names = std::slice::from_ref(&name);
         let hosts = if self.opens.is_empty() {
-            system::propose_addresses(&mut situation, names);
+            super::propose_addresses(&mut situation, names);
             vec![]
         } else {
-            system::propose(&mut situation, names)
+            super::propose(&mut situation, names)
         };
         let plan = Shown::of(&situation, names, &System::new())?;
         plan.refuse_what_is_foreign()?;

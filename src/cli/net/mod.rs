@@ -2,6 +2,9 @@
 
 mod change;
 mod list;
+mod propose;
+mod refresh;
+mod renew;
 mod test;
 mod why;
 
@@ -25,6 +28,8 @@ pub(crate) enum Command {
     Allow(change::AllowArguments),
     /// Take a destination away from the agent
     Deny(change::DenyArguments),
+    /// Look again at published ranges, hosts of your tools and addresses of names; ask, and put them in force
+    Refresh(refresh::Arguments),
     #[command(flatten)]
     System(system::NetCommand),
     /// Connect to a destination as the agent; exit 0 when it is open, else 1
@@ -37,13 +42,28 @@ pub(crate) fn net(global: &Global, command: &Command) -> Result<ExitCode, Failur
         Command::Why(arguments) => why::why(global, arguments),
         Command::Allow(arguments) => change::allow(global, arguments),
         Command::Deny(arguments) => change::deny(global, arguments),
+        Command::Refresh(arguments) => refresh::refresh(global, arguments),
         Command::System(command) => system::net(global, command),
         Command::Test(arguments) => test::test(global, arguments),
     }
 }
 
 pub(super) use list::about;
+pub(super) use renew::renew;
 pub(super) use test::{ConnectArguments, connect};
+
+/// Puts what the human's tools say now, and the addresses of names that have none yet, into the plan. Answers which hosts
+/// came or went, one line each.
+pub(super) fn propose(situation: &mut Situation, names: &[AccountName]) -> Vec<String> {
+    let hosts = propose::hosts(situation, names);
+    propose_addresses(situation, names);
+    hosts
+}
+
+/// The addresses alone.
+fn propose_addresses(situation: &mut Situation, names: &[AccountName]) {
+    propose::addresses(situation, names, false);
+}
 
 /// The network of one agent: what the policy says, and what that comes to.
 struct View {

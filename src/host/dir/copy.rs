@@ -1,7 +1,7 @@
 //! Copies a skeleton such as /etc/skel into a new home. Run as root, into a directory that is still closed to everybody
 //! else; the owner changes last, so that nobody can touch a half-made file.
 
-use super::{Dir, DirError, Listing, Meta, listing, shown};
+use super::{Dir, DirError, Listing, Meta, listing, system::shown};
 use crate::model::{Gid, Uid};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;

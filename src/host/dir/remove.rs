@@ -4,7 +4,7 @@
 //! descriptors. The step up is `..`, which a rename could have bent; it is taken only where it leads to the very directory
 //! that we came from (as fts(3) and rm(1) of coreutils do).
 
-use super::{Dir, DirError, Listing, Meta, STEP, listing, shown};
+use super::{Dir, DirError, Listing, Meta, STEP, listing, system::shown};
 use crate::model::Uid;
 use rustix::fs::{FileType, Mode};
 use rustix::io::Errno;

@@ -8,6 +8,7 @@ mod volumes;
 pub mod worker;
 
 pub use facts::facts;
+pub use processes::descendant;
 
 use super::{
     Act, Command, DirState, FileState, HostError, Installed, Jump, Observe, Query, Seen, Shared, Validator,
@@ -16,11 +17,11 @@ use super::{
 use crate::{
     formats::pf,
     model::{
-        AbsPath, Family, Gid, IdRange, Uid,
-        desired::Owner,
+        AbsPath, Family, Gid, IdRange, PathBytes, Uid,
+        desired::{Access, Owner},
         facts::{GroupLine, Person},
     },
-    share::{AcePrior, Aces},
+    share::{AcePrior, Aces, aces},
 };
 use rustix::fs::{chmod, mkdir, rmdir};
 use std::{fs, process::Output};
@@ -50,6 +51,17 @@ impl System {
     ) -> Result<(), HostError> {
         homes::keep(from, to, uid, owner)
     }
+}
+
+/// What an agent can use below a directory outside of its projects, as the account of this process sees it; see
+/// [`crate::share::aces::moved`].
+pub fn moved(
+    root: &AbsPath,
+    agent: &str,
+    projects: &[AbsPath],
+    most: usize,
+) -> Result<Vec<(PathBytes, Access)>, HostError> {
+    aces::moved(root, agent, projects, most, &files_of_people::People::open(root, None)?)
 }
 
 fn linux<T>(what: &'static str) -> Result<T, HostError> {

@@ -1,7 +1,10 @@
-//! Ending every process of an account.
+//! Processes, as ps(1) tells of them: finding one, and ending every one of an account.
 
 use super::super::{Command, HostError, Program};
-use crate::model::Uid;
+use crate::{
+    formats::ps::{self, Process},
+    model::Uid,
+};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -32,15 +35,18 @@ pub(super) fn end(uid: Uid) -> Result<usize, HostError> {
 
 /// The pids of an account. What has ended and was not waited for is none any more.
 fn alive(uid: Uid) -> Result<Vec<i32>, HostError> {
-    let command = Command::new(Program::Ps, ["-axo", "pid=,uid=,ruid=,state="]);
+    let ours = |process: &Process| process.uids.contains(&uid.0) && !process.ended && process.pid > 1;
+    Ok(all()?.into_iter().filter(ours).map(|process| process.pid).collect())
+}
+
+/// The nearest descendant of a process that runs as `uid`.
+pub fn descendant(pid: i32, uid: Uid) -> Option<i32> {
+    ps::descendant(&all().ok()?, pid, uid.0)
+}
+
+fn all() -> Result<Vec<Process>, HostError> {
+    let command = Command::new(Program::Ps, ["-axo", ps::COLUMNS]);
     let output = command.output()?;
     let output = command.expect_success(output)?;
-    let pid = |line: &str| {
-        let [pid, effective, real, state] = line.split_ascii_whitespace().collect::<Vec<_>>()[..] else {
-            return None;
-        };
-        let ours = [effective, real].iter().any(|id| id.parse() == Ok(uid.0));
-        (ours && !state.starts_with('Z')).then(|| pid.parse().ok())?
-    };
-    Ok(String::from_utf8_lossy(&output.stdout).lines().filter_map(pid).filter(|pid| *pid > 1).collect())
+    Ok(ps::processes(&String::from_utf8_lossy(&output.stdout)))
 }

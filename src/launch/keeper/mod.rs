@@ -123,7 +123,7 @@ pub fn humans() -> io::Result<()> {
             for (_, brief) in
                 agents.iter().filter(|(uid, brief)| without_keeper.contains(uid) && !brief.kept.is_empty())
             {
-                let _ = relay::way_in(brief)
+                let _ = relay::way_in(*brief)
                     .and_then(|mut way_in| way_in.arg("--start-keeper").stdin(Stdio::null()).status());
             }
         },

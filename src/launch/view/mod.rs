@@ -23,8 +23,9 @@ pub use system::why_not;
 
 use super::{
     brief::Brief,
-    enter::{self, Ended, EnterError},
+    enter::{self, EnterError},
     quoted,
+    request::{self, Ended},
 };
 use crate::{
     host::{places, sys},
@@ -151,7 +152,8 @@ pub fn session(mut arguments: Vec<OsString>) -> Result<Ended, SessionError> {
     account::become_for_good(&accounts).map_err(SessionError::Rights)?;
     // From here on as the agent. The keyring is made anew, for the first one is root's.
     enter::leave_behind()?;
-    Ok(enter::become_command(enter::parse(for_enter)?, &brief)?)
+    let request = request::parse(for_enter).map_err(EnterError::from)?;
+    Ok(enter::become_command(request, &brief)?)
 }
 
 /// Makes the view, in namespaces of this process's own.

@@ -126,11 +126,13 @@ fn confine_values() -> impl Strategy<Value = Confine> {
         vec!["/srv/models".parse().unwrap(), "/home/ann/.cargo/config.toml".parse().unwrap()],
     ]);
     let write = select(vec![vec![], vec!["/srv/a b".parse().unwrap()]]);
-    (lines, read, write, any::<Option<bool>>()).prop_map(|(lines, read, write, private_tmp)| Confine {
+    let switches = any::<(Option<bool>, Option<bool>)>();
+    (lines, read, write, switches).prop_map(|(lines, read, write, (private_tmp, seatbelt))| Confine {
         lines,
         read,
         write,
         private_tmp,
+        seatbelt,
     })
 }
 

@@ -24,7 +24,7 @@ pub fn open(job: &Aces, tree: &mut dyn Tree, known: &[AcePrior]) -> Result<Seen,
 
 /// Every entry of an account that allows, taken off at once: chmod(1) pays no heed to flags there, and drops an entry with its
 /// last permission.
-pub(super) fn everything_of(account: &str) -> String {
+pub fn everything_of(account: &str) -> String {
     Ace::allow(account, Bits::ALL).text(false)
 }
 

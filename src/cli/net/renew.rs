@@ -12,7 +12,7 @@ use crate::{
     model::{AccountName, catalog::Catalog, facts::Facts},
     plan,
     policy::{Agent, Dns},
-    step::{AnyStep, Netfilter, NftTable},
+    step::{AnyStep, Netfilter, NftTable, PfAnchor},
 };
 use std::{process::ExitCode, time::Duration};
 
@@ -20,7 +20,7 @@ use std::{process::ExitCode, time::Duration};
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Looks up anew and takes what is good. Fails where something could not be had.
-pub(crate) fn renew(ranges: bool) -> Result<ExitCode, Failure> {
+pub(in crate::cli) fn renew(ranges: bool) -> Result<ExitCode, Failure> {
     let Some((text, policy)) = invoker::policy()? else { return Ok(ExitCode::SUCCESS) };
     let mut machine = System::new();
     // The catalog alone: in its unit the guard may read little else.
@@ -82,12 +82,19 @@ fn steps_of(
         };
         match entry.step {
             // A setup that was cut off goes on first.
-            AnyStep::Netfilter(_) | AnyStep::NftTable(_) if entry.state != State::Applied => return Ok(None),
+            AnyStep::Netfilter(_) | AnyStep::NftTable(_) | AnyStep::PfAnchor(_)
+                if entry.state != State::Applied =>
+            {
+                return Ok(None);
+            }
             AnyStep::Netfilter(step) => {
                 steps.push(Netfilter { firewall: renewed(step.firewall), ..step }.into());
             }
             AnyStep::NftTable(step) => {
                 steps.push(NftTable { firewall: renewed(step.firewall), ..step }.into());
+            }
+            AnyStep::PfAnchor(step) => {
+                steps.push(PfAnchor { firewall: renewed(step.firewall), ..step }.into());
             }
             _ => {}
         }

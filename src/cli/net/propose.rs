@@ -23,7 +23,7 @@ fn today() -> Date {
 }
 
 /// Asks the tools of these agents' humans, and answers what differs from what was accepted, one line each.
-pub(in crate::cli) fn hosts(situation: &mut Situation, agents: &[AccountName]) -> Vec<String> {
+pub(super) fn hosts(situation: &mut Situation, agents: &[AccountName]) -> Vec<String> {
     let mut lines = Vec::new();
     for name in agents {
         let agent = &situation.policy.agents[name];
@@ -84,7 +84,7 @@ fn take(known: &mut ToolHosts, preset: &str, found: BTreeSet<ToolHost>) -> Vec<S
 
 /// Resolves the names of agents with `dns: system`: all of them, or only those that were never resolved. A name that does
 /// not resolve keeps the addresses that it had.
-pub(in crate::cli) fn addresses(situation: &mut Situation, agents: &[AccountName], all: bool) -> Vec<String> {
+pub(super) fn addresses(situation: &mut Situation, agents: &[AccountName], all: bool) -> Vec<String> {
     let mut lines = Vec::new();
     for name in agents {
         let network = &situation.policy.agents[name].network;
@@ -131,7 +131,7 @@ pub(in crate::cli) fn addresses(situation: &mut Situation, agents: &[AccountName
 
 /// Fetches the ranges that the policy uses, and answers what changed. What can't be fetched or looks wrong leaves the last
 /// good ranges as they are.
-pub(in crate::cli) fn published(situation: &mut Situation) -> Vec<String> {
+pub(super) fn published(situation: &mut Situation) -> Vec<String> {
     let mut lines = Vec::new();
     for publisher in catalog::used(&situation.policy) {
         let Some(last) = situation.facts.catalog.ranges.get(&publisher).cloned() else { continue };

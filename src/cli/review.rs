@@ -1,13 +1,12 @@
 //! `review`: what the agent left that the human's own tools execute.
 
-use super::run;
+use super::{
+    Failure, Global, invoker,
+    printer::{self, Mark},
+    system::{self, Brief},
+};
 use crate::{
-    cli::{
-        Failure, Global, invoker,
-        printer::{self, Mark},
-    },
-    host::places,
-    launch::brief::Brief,
+    host::{Act, FileState, Observe, System, Validator, places},
     model::{AbsPath, AccountName},
     review::{Change, Finding, Rank, Snapshot, compare, look},
 };
@@ -50,7 +49,7 @@ pub(crate) fn review(global: &Global, arguments: &Arguments) -> Result<ExitCode,
         return Err(Failure::usage("`review` reads what the agent wrote, and does so as you, not as root")
             .hint("agentuser review, without sudo"));
     }
-    let brief = run::brief(global)?;
+    let brief = system::brief(global)?;
     let (review, snapshots) = compared(&brief)?;
     if arguments.accept {
         for (project, snapshot) in brief.projects.iter().zip(&snapshots) {
@@ -67,6 +66,26 @@ pub(crate) fn review(global: &Global, arguments: &Arguments) -> Result<ExitCode,
     let counts = |finding: &Finding| finding.rank != Rank::Grey;
     let found = review.projects.iter().flat_map(|project| &project.findings).any(counts);
     Ok(ExitCode::from(if arguments.strict && found { 3 } else { 0 }))
+}
+
+/// An empty file of the human's own for each project, into which the human's `run` writes what is there before the first
+/// session: nobody but root and the human can change or remove it. It is for setup to make.
+pub(super) fn make_room(
+    name: &AccountName,
+    human: &str,
+    projects: &[AbsPath],
+    machine: &mut System,
+) -> Result<(), Failure> {
+    let Some(human) = machine.person(human)? else { return Ok(()) };
+    let there = machine.names(&places::state(name))?;
+    for project in projects {
+        let path = places::review(name, project);
+        if !there.iter().any(|file| file == path.name()) {
+            let file = FileState { bytes: vec![], mode: 0o600, uid: human.uid, gid: human.gid };
+            machine.write(&path, &file, Validator::Nobody)?;
+        }
+    }
+    Ok(())
 }
 
 /// Before the first session with a project: notes what is there. It costs a walk, once.

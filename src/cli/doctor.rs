@@ -1,19 +1,18 @@
 //! `doctor`: tries each known way around as the agent, inside a real session, and as the human, for control.
 
-use super::run;
+use super::{
+    Failure, Global, invoker,
+    printer::{self, Mark},
+    system,
+};
 use crate::{
-    cli::{
-        Failure, Global, invoker,
-        printer::{self, Mark},
-    },
     doctor::{
-        Bait, Finding, Laid, Looks, Probe, Verdict, judge, probe,
+        Bait, Finding, Laid, Looks, Verdict, judge, probe,
         toolchains::{Toolchain, unreached},
     },
-    host::{places, users},
-    launch::{brief::Brief, relay},
+    host::{self, itself, places, users},
+    launch::relay,
     model::{AbsPath, AccountName},
-    policy::Line,
 };
 use clap::Args;
 use serde::Serialize;
@@ -51,17 +50,17 @@ pub(crate) fn doctor(global: &Global, arguments: &Arguments) -> Result<ExitCode,
         )
         .hint("agentuser doctor, without sudo"));
     }
-    let brief = run::brief(global)?;
-    run::make_ready(&brief, false)?;
+    let brief = system::brief(global)?;
+    system::make_ready(&brief)?;
     let person = users::person(&brief.human)?;
     let home = person.and_then(|person| person.home.parse::<AbsPath>().ok()).unwrap_or_else(AbsPath::root);
     let projects: Vec<_> = brief.projects.iter().map(|path| PathBuf::from(path.as_str())).collect();
     let laid = Laid::out(home.as_path(), &projects)?;
-    let human = looks(Command::new("/proc/self/exe").arg("probe"), &laid)?;
+    let human = looks(Command::new(itself()).arg("probe"), &laid)?;
     let mut session = relay::way_in(&brief)?;
     session.args(["--directory=", "--umask=077", "--alone", "--", places::PROGRAM, "probe"]);
     let agent = looks(&mut session, &laid)?;
-    let probes = judge(&agent, &human, |probe| stated(&brief, probe));
+    let probes = judge(&agent, &human, |probe| system::stated(&brief, probe));
     let closed = probes.iter().all(|finding| finding.verdict != Verdict::Open);
     let toolchains = unreached(&home, &brief.path);
     let report = Report { version: 1, agent: brief.name.clone(), closed, probes, toolchains };
@@ -92,39 +91,14 @@ fn looks(command: &mut Command, laid: &Laid) -> Result<Looks, Failure> {
 }
 
 /// The probes' own process: the bait on standard input, what was seen on standard output.
-pub(super) fn probe() -> Result<ExitCode, Failure> {
+pub(crate) fn probe() -> Result<ExitCode, Failure> {
     // Other processes of the agent don't put words into its mouth.
-    let not = rustix::process::DumpableBehavior::NotDumpable;
-    rustix::process::set_dumpable_behavior(not).map_err(std::io::Error::from)?;
+    host::keep_tracers_away()?;
     let mut text = Vec::new();
     std::io::stdin().lock().take(LONGEST).read_to_end(&mut text)?;
     let bait: Bait = serde_json::from_slice(&text).map_err(Failure::new)?;
     printer::data(&serde_json::to_string(&probe::look(&bait)).map_err(Failure::new)?);
     Ok(ExitCode::SUCCESS)
-}
-
-/// Why the policy leaves a way open, where it does.
-fn stated(brief: &Brief, probe: Probe) -> Option<&'static str> {
-    let plain = brief.private.is_none();
-    let lacks = |line| !brief.confine.wants(line);
-    let why = match probe {
-        Probe::Beyond | Probe::Resolvers => (brief.outbound_allowed, "`outbound: allow` leaves it open"),
-        Probe::Families => (lacks(Line::SocketFamilies), "`confine` leaves it open"),
-        Probe::IoUring => (lacks(Line::IoUring), "`confine` leaves it open"),
-        Probe::Terminal => (lacks(Line::TerminalInput), "the session has a terminal of its own"),
-        Probe::Sibling => (plain && lacks(Line::Landlock), "`view: plain` without Landlock leaves it open"),
-        Probe::Temporary => (plain, "`view: plain` shares them"),
-        Probe::Abstract => (lacks(Line::AbstractSockets), "`confine` leaves it open"),
-        Probe::Runtime | Probe::Processes => (plain, "`view: plain` leaves it open"),
-        Probe::Setuid => (lacks(Line::NoNewPrivileges), "`confine` leaves it open"),
-        Probe::Git => (plain, "`view: plain` has no guard for git; `agentuser review` tells of it"),
-        _ => (false, ""),
-    };
-    let may = brief.private.as_ref().is_some_and(|private| !private.tmp);
-    match probe {
-        Probe::Temporary if may => Some("`private-tmp: false` shares them"),
-        _ => why.0.then_some(why.1),
-    }
 }
 
 fn show(report: &Report) {

@@ -1,15 +1,14 @@
 //! `status --moved`: what carries an agent's entries and lies in no project, for an ACL stays on a file that is moved out.
 
-use super::run;
+use super::{
+    Failure, Global, existing_directory, invoker,
+    printer::{self, Mark},
+    system,
+};
 use crate::{
-    cli::{
-        Failure, Global, existing_directory, invoker,
-        printer::{self, Mark},
-    },
     host::users,
     launch::quoted,
-    model::{AbsPath, PathBytes},
-    share::{self, Access, Job},
+    model::{AbsPath, PathBytes, desired::Access},
 };
 use std::{path::PathBuf, process::ExitCode};
 
@@ -23,7 +22,7 @@ pub(super) fn show(global: &Global, dir: Option<&PathBuf>, json: bool) -> Result
         )
         .hint("agentuser status --moved, without sudo"));
     }
-    let brief = run::brief(global)?;
+    let brief = system::brief(global)?;
     let account = |name: &str| {
         users::person(name)?.ok_or_else(|| Failure::new(anyhow::anyhow!("there is no account `{name}`")))
     };
@@ -32,16 +31,7 @@ pub(super) fn show(global: &Global, dir: Option<&PathBuf>, json: bool) -> Result
         Some(dir) => existing_directory(dir)?,
         None => existing_directory(&PathBuf::from(&human.home))?,
     };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let job = Job {
-        root: root.clone(),
-        agent: agent.uid,
-        human: human.uid,
-        access: Access::ReadWrite,
-        threads,
-        break_links: false,
-    };
-    let moved = share::moved(&job, &brief.projects, MOST).map_err(Failure::new)?;
+    let moved = system::moved(&brief, &agent, &human, &root, MOST)?;
     if json {
         let item =
             |(path, access): &(PathBytes, Access)| serde_json::json!({ "path": path, "access": access });
@@ -68,7 +58,5 @@ fn tell(moved: &[(PathBytes, Access)], root: &AbsPath, agent: &str, uid: u32) {
         printer::warn(&format!("only the first {MOST} are told"));
     }
     let root = quoted(root.as_path());
-    printer::data(&format!(
-        "To take them away: cd {root} && setfacl -x u:{uid},d:u:{uid} PATH, with -R for a directory"
-    ));
+    printer::data(&format!("To take them away: cd {root} && {}", system::take_away(agent, uid)));
 }

@@ -1,8 +1,4 @@
-//! System calls that no safe crate offers, and nothing else: the only unsafe code of the program.
-//!
-//! Each function is a thin, safe form of one call; decisions live with the callers.
-#![cfg(target_os = "linux")]
-#![expect(unsafe_code, reason = "raw system calls; each block says why it is sound")]
+//! The calls that Linux alone has.
 
 use std::{ffi::CStr, io};
 
@@ -54,14 +50,6 @@ pub fn close_on_exec_from(first: u32) -> io::Result<()> {
     // SAFETY: only flags of our own descriptors change; none is closed under somebody who uses it.
     checked(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) })
         .map(drop)
-}
-
-/// Gives a signal its default action back (signal(2)): Rust's runtime ignores SIGPIPE, and has handlers for SIGSEGV and
-/// SIGBUS.
-pub fn restore_default_action(signal: libc::c_int) -> io::Result<()> {
-    // SAFETY: the default action runs no code of ours, so there is nothing that could be unsafe in a handler.
-    let before = unsafe { libc::signal(signal, libc::SIG_DFL) };
-    if before == libc::SIG_ERR { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// `struct mount_attr` of `mount_setattr(2)`.
