@@ -79,6 +79,15 @@ impl Terminal {
         }
     }
 
+    /// Answers questions by keys, in their order.
+    #[track_caller]
+    pub(crate) fn answer(&mut self, answers: &[(&str, &str)]) {
+        for (question, keys) in answers {
+            self.expect(question);
+            self.send(keys);
+        }
+    }
+
     /// What came up so far.
     pub(crate) fn shown(&self) -> String {
         String::from_utf8_lossy(&self.screen.bytes.lock().expect("the screen")).into_owned()

@@ -15,28 +15,21 @@ fn by_answers_alone() {
     // A registry of the human's own, which the preset is to find.
     human.write(".npmrc", "registry=https://npm.corp.example/\n");
     let mut terminal = human.terminal(&[env!("CARGO_BIN_EXE_agentuser"), "setup"]);
-    // The name that is suggested is taken away, letter by letter.
-    terminal.expect("Name of the agent's account");
-    terminal.send(&format!("{}{AGENT}\r", "\x7f".repeat(8)));
-    terminal.expect("Project directory to share");
-    terminal.send("\r");
-    terminal.expect("What may the agent do there?");
-    terminal.send("\r");
-    terminal.expect("Project directory to share");
-    terminal.send("\r");
-    terminal.expect("Services that it may reach");
-    // The first one, the fourth and, where npm is, the eleventh.
     let has_npm = std::path::Path::new("/usr/bin/npm").exists();
     let npm = if has_npm { format!("{} ", DOWN.repeat(7)) } else { String::new() };
-    terminal.send(&format!(" {} {npm}\r", DOWN.repeat(3)));
-    terminal.expect("Loopback ports of yours");
-    terminal.send("5432\r");
-    terminal.expect("Networks and hosts");
-    terminal.send("10.20.0.0/16:443 api.example.com\r");
-    terminal.expect("password for");
-    terminal.send("kettle-9\r");
-    terminal.expect("How are projects shared?");
-    terminal.send("\r");
+    terminal.answer(&[
+        // The name that is suggested is taken away, letter by letter.
+        ("Name of the agent's account", &format!("{}{AGENT}\r", "\x7f".repeat(8))),
+        ("Project directory to share", "\r"),
+        ("What may the agent do there?", "\r"),
+        ("Project directory to share", "\r"),
+        // The first one, the fourth and, where npm is, the eleventh.
+        ("Services that it may reach", &format!(" {} {npm}\r", DOWN.repeat(3))),
+        ("Loopback ports of yours", "5432\r"),
+        ("Networks and hosts", "10.20.0.0/16:443 api.example.com\r"),
+        ("password for", "kettle-9\r"),
+        ("How are projects shared?", "\r"),
+    ]);
     terminal.expect("Apply this plan?");
     let shown = terminal.shown();
     // Each preset is shown with what it opens and what could leak through it.

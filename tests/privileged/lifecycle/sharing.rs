@@ -57,22 +57,17 @@ fn by_an_answer() {
     human.make_dir("shop/.git");
     for (keys, by_mount) in [("\r", false), ("\x1b[B\r", true)] {
         let mut terminal = human.terminal(&[env!("CARGO_BIN_EXE_agentuser"), "--agent", AGENT, "setup"]);
-        terminal.expect("Project directory to share");
-        terminal.send("\r");
-        terminal.expect("What may the agent do there?");
-        terminal.send("\r");
-        terminal.expect("Project directory to share");
-        terminal.send("\r");
-        for question in ["Services that it may reach", "Loopback ports of yours", "Networks and hosts"] {
-            terminal.expect(question);
-            terminal.send("\r");
-        }
-        terminal.expect("password for");
-        terminal.send("kettle-9\r");
-        terminal.expect("How are projects shared?");
-        terminal.send(keys);
-        terminal.expect("Apply this plan?");
-        terminal.send("\x1b[B\r");
+        terminal.answer(&[
+            ("Project directory to share", "\r"),
+            ("What may the agent do there?", "\r"),
+            ("Project directory to share", "\r"),
+            ("Services that it may reach", "\r"),
+            ("Loopback ports of yours", "\r"),
+            ("Networks and hosts", "\r"),
+            ("password for", "kettle-9\r"),
+            ("How are projects shared?", keys),
+            ("Apply this plan?", "\x1b[B\r"),
+        ]);
         terminal.expect("Nothing was changed");
         assert_eq!(terminal.wait().code(), Some(1));
         let shown = terminal.shown();
