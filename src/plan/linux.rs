@@ -77,7 +77,12 @@ pub(super) fn machine(policy: &str, facts: &Facts) -> Plan {
             service(systemd::CHILD_NAME, true),
             unit(systemd::PATH, "unit agentuser.service", systemd::render(program), reload),
             service(systemd::NAME, false),
-            unit(systemd::GUARD_PATH, "unit agentuser-guard.service", systemd::render_guard(program), reload),
+            unit(
+                systemd::GUARD_PATH,
+                "unit agentuser-guard.service",
+                systemd::render_guard(program),
+                After::RenewGuard,
+            ),
             service(systemd::GUARD_NAME, true),
         ]);
     }

@@ -32,6 +32,8 @@ pub enum After {
     UnloadJob,
     /// The guard starts again, where it runs: it goes on with the program that it was started from.
     RestartGuard,
+    /// The service manager reads its units again, and the guard starts again, where it runs: in the sandbox of its new unit.
+    RenewGuard,
     /// It is the way in. Once it has gone, nobody can start a session any more; once it is another one, those that came in
     /// the old way may see more than they should. Those that run are ended.
     EndSessions(Uid),
@@ -72,6 +74,10 @@ impl File {
             After::ReloadSshd => reload_sshd(machine),
             After::UnloadJob => unload(machine),
             After::RestartGuard if !gone => restart_guard(machine),
+            After::RenewGuard => {
+                machine.run(&Command::new(Program::Systemctl, ["daemon-reload"]))?;
+                if gone { Ok(()) } else { restart_guard(machine) }
+            }
             After::EndSessions(uid) => machine.end_processes(uid, &[]).map(drop),
             After::Nothing | After::RestartGuard => Ok(()),
         }
@@ -114,6 +120,10 @@ impl Step for File {
             After::ReloadUnits => change.push("systemctl daemon-reload".into()),
             After::ReloadSshd => {
                 change.push("systemctl try-reload-or-restart ssh.service sshd.service".into());
+            }
+            After::RenewGuard => {
+                change.push("systemctl daemon-reload".into());
+                change.push(format!("systemctl restart {}, where it runs", systemd::GUARD_NAME));
             }
             After::RestartGuard => {
                 change.push(format!("systemctl restart {}, where it runs", systemd::GUARD_NAME));

@@ -37,7 +37,8 @@ pub(crate) struct Disk {
     pub(crate) filter: BTreeMap<Family, BTreeMap<String, Vec<String>>>,
     pub(crate) sets: BTreeMap<String, BTreeSet<String>>,
     pub(crate) tables: BTreeMap<String, String>,
-    pub(crate) units: BTreeSet<String>,
+    /// Units that are enabled and run, each with the text that it was started from.
+    pub(crate) units: BTreeMap<String, String>,
     pub(crate) open: BTreeSet<String>,
     /// Accounts to which nscd's socket is closed.
     pub(crate) closed_to: BTreeSet<u32>,
@@ -215,7 +216,14 @@ impl Disk {
                 {
                     panic!("no unit {last}")
                 }
-                "enable" => drop(self.units.insert(last.into())),
+                "enable" => {
+                    let text = self.text(&format!("/etc/systemd/system/{last}"));
+                    self.units.entry(last.into()).or_insert(text);
+                }
+                "restart" => {
+                    let text = self.text(&format!("/etc/systemd/system/{last}"));
+                    self.units.insert(last.into(), text);
+                }
                 "disable" => drop(self.units.remove(last)),
                 _ => {}
             },
@@ -297,9 +305,9 @@ impl Observe for Fake {
                 let table = self.disk.tables.get(&format!("{family} {name}"));
                 table.map_or_else(|| output(1, ""), |text| output(0, text.clone()))
             }
-            Query::UnitEnabled(unit) if self.disk.units.contains(unit) => output(0, "enabled\n"),
+            Query::UnitEnabled(unit) if self.disk.units.contains_key(unit) => output(0, "enabled\n"),
             Query::UnitEnabled(_) => output(1, "disabled\n"),
-            Query::UnitActive(unit) if self.disk.units.contains(unit) => output(0, "active\n"),
+            Query::UnitActive(unit) if self.disk.units.contains_key(unit) => output(0, "active\n"),
             Query::UnitActive(_) => output(3, "inactive\n"),
             Query::Mac(query) => panic!("{query:?}"),
         })

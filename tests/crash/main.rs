@@ -48,6 +48,9 @@ agents:
       - path: /home/ann/site
 ";
 
+/// The unit of the guard.
+const GUARD: &str = agentuser::formats::systemd::GUARD_NAME;
+
 fn name(text: &str) -> AccountName {
     text.parse().unwrap()
 }
@@ -83,7 +86,7 @@ fn machine() -> Fake {
     let output = vec!["-o wg0 -j ACCEPT".to_owned()];
     fake.disk.filter.insert(agentuser::model::Family::V4, [("OUTPUT".to_owned(), output)].into());
     fake.disk.sets.insert("theirs".into(), ["10.0.0.0/8".to_owned()].into());
-    fake.disk.units.insert("ssh.service".into());
+    fake.disk.units.insert("ssh.service".into(), String::new());
     fake
 }
 
@@ -241,6 +244,27 @@ fn what_drifted_is_mended_and_in_the_receipt() {
     assert!(set_up(&mut fake, &["bot"]));
     assert_in_force(&fake, &["bot"], "mended");
     assert_eq!(fake.disk, whole);
+}
+
+/// A guard that an older version started goes on in the sandbox of the unit that it was started from.
+#[test]
+fn the_guard_runs_by_the_unit_that_is_there() {
+    let mut older = machine();
+    assert!(set_up(&mut older, &["bot"]));
+    let whole = older.disk.clone();
+    let path = format!("/etc/systemd/system/{}", GUARD);
+    older.disk.files.get_mut(&path).unwrap().bytes = b"older".into();
+    older.disk.units.insert(GUARD.into(), "older".into());
+    let total = changes_of(|fake| set_up(fake, &["bot"]), &older);
+    for n in 1..=total {
+        for death in [Death::Before(n), Death::After(n)] {
+            let mut fake = restart(&older, death);
+            assert!(!set_up(&mut fake, &["bot"]), "{death:?}");
+            let mut fake = restart(&fake, Death::Never);
+            assert!(set_up(&mut fake, &["bot"]), "{death:?}");
+            assert_eq!(fake.disk, whole, "{death:?}");
+        }
+    }
 }
 
 #[test]
