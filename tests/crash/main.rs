@@ -252,7 +252,7 @@ fn the_guard_runs_by_the_unit_that_is_there() {
     let mut older = machine();
     assert!(set_up(&mut older, &["bot"]));
     let whole = older.disk.clone();
-    let path = format!("/etc/systemd/system/{}", GUARD);
+    let path = format!("/etc/systemd/system/{GUARD}");
     older.disk.files.get_mut(&path).unwrap().bytes = b"older".into();
     older.disk.units.insert(GUARD.into(), "older".into());
     let total = changes_of(|fake| set_up(fake, &["bot"]), &older);
