@@ -52,12 +52,21 @@ fn every_line_of_confinement_is_explained() {
     }
 }
 
-/// SECURITY.md says more of each thing that `status` names as open on macOS.
+/// SECURITY.md says more of each thing that `status` names as open on macOS, and docs/bypasses.md has its number and the probes
+/// that there are.
 #[test]
 fn what_macos_leaves_open_is_explained() {
+    use agentuser::doctor::Probe;
     let text = fs::read_to_string("SECURITY.md").unwrap();
+    let table = fs::read_to_string("docs/bypasses.md").unwrap();
     for open in agentuser::host::mac_open::OPEN {
         assert!(text.contains(&format!("\n- `{}`: ", open.id)), "{}", open.id);
+        let row = table.lines().find(|line| line.starts_with(&format!("| `{}` | ", open.id))).unwrap();
+        let cells: Vec<_> = row.split('|').map(str::trim).collect();
+        for probe in Probe::ALL.into_iter().filter(|probe| probe.left_open_by_macos() == Some(open.id)) {
+            let name = serde_json::to_string(&probe).unwrap().replace('"', "`");
+            assert!(cells[3].contains(&name) && cells[2].contains(probe.bypass()), "{name}: {row}");
+        }
     }
 }
 

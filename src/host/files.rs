@@ -35,7 +35,7 @@ pub(super) fn read(path: &AbsPath) -> Result<Option<FileState>, HostError> {
 
 /// The file behind `path` where the running program was started from it: an executable that runs can't be written to, so
 /// its content needs no look.
-pub(super) fn running_from(path: &AbsPath) -> Option<Installed> {
+fn running_from(path: &AbsPath) -> Option<Installed> {
     let is = statat(rustix::fs::CWD, path.as_str(), AtFlags::SYMLINK_NOFOLLOW).ok()?;
     let running = stat(super::itself().as_path()).ok()?;
     ((is.st_dev, is.st_ino) == (running.st_dev, running.st_ino)).then_some(Installed {
@@ -129,4 +129,50 @@ fn sync_parent(path: &AbsPath) -> Result<(), HostError> {
     let error = |errno| HostError::path("can't write", &dir, errno);
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     fsync(open(dir.as_str(), flags, Mode::empty()).map_err(error)?).map_err(error)
+}
+
+/// Names in a directory; none where there is no such directory.
+pub(super) fn names(path: &AbsPath) -> Result<Vec<String>, HostError> {
+    let entries = match std::fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(vec![]),
+        Err(error) => return Err(HostError::path("can't list", path, error)),
+    };
+    Ok(entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
+}
+
+/// The program that is running now.
+pub(super) fn program() -> Result<Vec<u8>, HostError> {
+    let itself = super::itself();
+    std::fs::read(&itself).map_err(|error| HostError::path("can't read", itself.display(), error))
+}
+
+/// How a file compares with the program that is running now; `None` where there is nothing.
+pub(super) fn installed(path: &AbsPath) -> Result<Option<Installed>, HostError> {
+    // After setup the installed copy itself is what runs, all megabytes of it.
+    if let Some(itself) = running_from(path) {
+        return Ok(Some(itself));
+    }
+    let Some(file) = read(path)? else { return Ok(None) };
+    let same = file.bytes == program()?;
+    Ok(Some(Installed { same, mode: file.mode, uid: file.uid, gid: file.gid }))
+}
+
+/// Makes a directory owned by root, or sets the mode of one that is there.
+pub(super) fn make_dir(path: &AbsPath, bits: u32) -> Result<(), HostError> {
+    let error = |errno| HostError::path("can't make", path, errno);
+    match rustix::fs::mkdir(path.as_str(), mode(bits)) {
+        Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+        Err(errno) => return Err(error(errno)),
+    }
+    // The umask may have narrowed it.
+    rustix::fs::chmod(path.as_str(), mode(bits)).map_err(error)
+}
+
+/// Removes a directory if it is empty.
+pub(super) fn remove_dir(path: &AbsPath) -> Result<(), HostError> {
+    match rustix::fs::rmdir(path.as_str()) {
+        Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+        Err(errno) => Err(HostError::path("can't remove", path, errno)),
+    }
 }

@@ -17,7 +17,7 @@ use crate::{
     netlink::{Socket, message::Batch, nft},
     share::{self, Job, Passage, Prior, Report},
 };
-use rustix::fs::{Mode, RenameFlags, chmod, mkdir, renameat_with, rmdir};
+use rustix::fs::{RenameFlags, renameat_with};
 use std::{
     ffi::CString,
     fs,
@@ -180,26 +180,15 @@ impl Observe for System {
     }
 
     fn names(&self, path: &AbsPath) -> Result<Vec<String>, HostError> {
-        let entries = match fs::read_dir(path) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(vec![]),
-            Err(error) => return Err(HostError::path("can't list", path, error)),
-        };
-        Ok(entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
+        files::names(path)
     }
 
     fn program(&self) -> Result<Vec<u8>, HostError> {
-        fs::read("/proc/self/exe").map_err(|error| HostError::path("can't read", "/proc/self/exe", error))
+        files::program()
     }
 
     fn installed(&self, path: &AbsPath) -> Result<Option<Installed>, HostError> {
-        // After setup the installed copy itself is what runs, all megabytes of it.
-        if let Some(itself) = files::running_from(path) {
-            return Ok(Some(itself));
-        }
-        let Some(file) = files::read(path)? else { return Ok(None) };
-        let same = file.bytes == self.program()?;
-        Ok(Some(Installed { same, mode: file.mode, uid: file.uid, gid: file.gid }))
+        files::installed(path)
     }
 
     fn person(&self, name: &str) -> Result<Option<Person>, HostError> {
@@ -281,21 +270,12 @@ impl Act for System {
 
     fn make_dir(&mut self, path: &AbsPath, mode: u32) -> Result<(), HostError> {
         Self::change();
-        let error = |errno| HostError::path("can't make", path, errno);
-        match mkdir(path.as_str(), Mode::from(mode)) {
-            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
-            Err(errno) => return Err(error(errno)),
-        }
-        // The umask may have narrowed it.
-        chmod(path.as_str(), Mode::from(mode)).map_err(error)
+        files::make_dir(path, mode)
     }
 
     fn remove_dir(&mut self, path: &AbsPath) -> Result<(), HostError> {
         Self::change();
-        match rmdir(path.as_str()) {
-            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
-            Err(errno) => Err(HostError::path("can't remove", path, errno)),
-        }
+        files::remove_dir(path)
     }
 
     fn try_run(&mut self, command: &Command) -> Result<Output, HostError> {

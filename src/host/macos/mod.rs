@@ -12,7 +12,7 @@ pub use processes::descendant;
 
 use super::{
     Act, Command, DirState, FileState, HostError, Installed, Jump, Observe, Query, Seen, Shared, Validator,
-    files, modes, users,
+    files, users,
 };
 use crate::{
     formats::pf,
@@ -23,7 +23,6 @@ use crate::{
     },
     share::{AcePrior, Aces, aces},
 };
-use rustix::fs::{chmod, mkdir, rmdir};
 use std::{fs, process::Output};
 
 /// The real machine.
@@ -88,26 +87,15 @@ impl Observe for System {
     }
 
     fn names(&self, path: &AbsPath) -> Result<Vec<String>, HostError> {
-        let entries = match fs::read_dir(path) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(vec![]),
-            Err(error) => return Err(HostError::path("can't list", path, error)),
-        };
-        Ok(entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
+        files::names(path)
     }
 
     fn program(&self) -> Result<Vec<u8>, HostError> {
-        let itself = super::itself();
-        fs::read(&itself).map_err(|error| HostError::path("can't read", itself.display(), error))
+        files::program()
     }
 
     fn installed(&self, path: &AbsPath) -> Result<Option<Installed>, HostError> {
-        if let Some(itself) = files::running_from(path) {
-            return Ok(Some(itself));
-        }
-        let Some(file) = files::read(path)? else { return Ok(None) };
-        let same = file.bytes == self.program()?;
-        Ok(Some(Installed { same, mode: file.mode, uid: file.uid, gid: file.gid }))
+        files::installed(path)
     }
 
     fn person(&self, name: &str) -> Result<Option<Person>, HostError> {
@@ -165,21 +153,11 @@ impl Act for System {
     }
 
     fn make_dir(&mut self, path: &AbsPath, mode: u32) -> Result<(), HostError> {
-        let error = |errno| HostError::path("can't make", path, errno);
-        let mode = modes::mode(mode);
-        match mkdir(path.as_str(), mode) {
-            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
-            Err(errno) => return Err(error(errno)),
-        }
-        // The umask may have narrowed it.
-        chmod(path.as_str(), mode).map_err(error)
+        files::make_dir(path, mode)
     }
 
     fn remove_dir(&mut self, path: &AbsPath) -> Result<(), HostError> {
-        match rmdir(path.as_str()) {
-            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
-            Err(errno) => Err(HostError::path("can't remove", path, errno)),
-        }
+        files::remove_dir(path)
     }
 
     fn try_run(&mut self, command: &Command) -> Result<Output, HostError> {
