@@ -52,6 +52,7 @@ pub enum Program {
     Tcpdump,
     Ifconfig,
     Ps,
+    SshKeygen,
 }
 
 impl Program {
@@ -92,6 +93,7 @@ impl Program {
             Self::Tcpdump => "tcpdump",
             Self::Ifconfig => "ifconfig",
             Self::Ps => "ps",
+            Self::SshKeygen => "ssh-keygen",
         }
     }
 
