@@ -4,6 +4,7 @@
 //! directory `linux` or `macos`.
 
 mod ask;
+mod deploy_key;
 mod doctor;
 mod failure;
 mod helper;
@@ -105,12 +106,12 @@ enum Command {
     /// For agentuser itself to call, as the agent
     #[command(hide = true)]
     Connect(net::ConnectArguments),
-    /// The agent's tokens: kept in a file of its own, never shown
+    /// The agent's tokens and keys: kept in files of its own, never shown
     #[command(subcommand)]
     Secret(secret::Command),
     /// End every process of the agent, at once
     Stop,
-    /// Give the agent a fresh home; projects, policy and tokens stay
+    /// Give the agent a fresh home; projects, policy, tokens and keys stay
     Reset(reset::Arguments),
     /// Undo everything, from the receipt
     Teardown(teardown::Arguments),

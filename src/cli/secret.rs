@@ -1,15 +1,15 @@
 //! `secret`: the agent's own tokens. Values are read without echo or from a pipe, and are never shown.
 
-use super::{Failure, Global, ask, invoker, printer};
+use super::{Failure, Global, ask, deploy_key, invoker, printer};
 use crate::{
     engine::{Receipt, Scope},
     host::{Lock, System},
     launch::{
-        secrets::{LONGEST, Request, Secrets},
+        secrets::{self as tokens, LONGEST, Request, Secrets},
         sudo,
     },
-    model::AccountName,
-    policy,
+    model::{AbsPath, AccountName, harmless},
+    policy::{self, DeployKey},
 };
 use clap::Subcommand;
 use std::{
@@ -24,7 +24,9 @@ pub(crate) enum Command {
         /// The variable in which the agent finds it
         name: String,
     },
-    /// Which tokens the agent has; their values are not shown
+    /// Make a key of the agent's own for the repository of a project, and print its public half
+    Key(deploy_key::Arguments),
+    /// Which tokens and keys the agent has; their values are not shown
     List {
         /// As JSON
         #[arg(long)]
@@ -42,6 +44,7 @@ pub(crate) fn secret(global: &Global, command: &Command) -> Result<ExitCode, Fai
         invoker::policy()?.ok_or_else(|| Failure::usage("nothing is set up").hint("agentuser setup"))?;
     let agent = invoker::agent(&policy, global)?;
     match command {
+        Command::Key(arguments) => return deploy_key::key(global, arguments),
         Command::Set { name } => {
             policy::secret_name(name).map_err(|refusal| {
                 let hint = refusal.hint().to_owned();
@@ -54,14 +57,21 @@ pub(crate) fn secret(global: &Global, command: &Command) -> Result<ExitCode, Fai
         }
         Command::List { json } => {
             let names = request(&agent, &Request::List)?;
+            let keys = deploy_key::list(&policy, &agent)?;
             if *json {
-                let object = serde_json::json!({"version": 1, "agent": agent, "secrets": names});
+                let key = |(project, access, public): &(AbsPath, DeployKey, String)| serde_json::json!({"project": project, "access": access.to_string(), "public": public});
+                let keys: Vec<_> = keys.iter().map(key).collect();
+                let object =
+                    serde_json::json!({"version": 1, "agent": agent, "secrets": names, "deploy_keys": keys});
                 printer::data(&object.to_string());
-            } else if names.is_empty() && !global.quiet {
+            } else if names.is_empty() && keys.is_empty() && !global.quiet {
                 printer::say(&format!("{agent} has no tokens; agentuser secret set NAME"));
             } else {
                 for name in &names {
                     printer::data(name);
+                }
+                for (project, access, _) in &keys {
+                    printer::data(&harmless(&format!("deploy key for {project}, {access}")));
                 }
             }
         }
@@ -99,7 +109,7 @@ fn value(name: &str) -> Result<String, Failure> {
 }
 
 /// Has root's helper do it, and answers the names that there are then.
-fn request(agent: &AccountName, request: &Request) -> Result<Vec<String>, Failure> {
+pub(super) fn request(agent: &AccountName, request: &Request) -> Result<Vec<String>, Failure> {
     let mut command = sudo("root")?;
     command.args(["helper", "secret", agent.as_str()]).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn()?;
@@ -128,6 +138,7 @@ pub(super) fn helper(agent: &AccountName) -> Result<ExitCode, Failure> {
             secrets.set(&name, value).map_err(Failure::new)?;
             secrets.store(agent, gid, &mut System::new())?;
         }
+        Request::KnownHosts(lines) => tokens::know_hosts(agent, &lines, &mut System::new())?,
         Request::Remove(name) => {
             if secrets.remove(&name) {
                 secrets.store(agent, gid, &mut System::new())?;

@@ -42,17 +42,10 @@ pub(crate) fn share(global: &Global, arguments: &Arguments) -> Result<ExitCode, 
     let break_links = arguments.system.break_links();
     line.extend(break_links.then(|| "--break-links".into()));
     let links = break_links.then_some(&path);
-    change(
-        global,
-        line,
-        links,
-        |text, name, known| match known {
-            Some(known) if known.access == project.access => Ok(text.to_owned()),
-            Some(known) => edit::add_project(&edit::remove_project(text, name, &known.path)?, name, &project),
-            None => edit::add_project(text, name, &project),
-        },
-        &path,
-    )
+    change(global, Change { line, links, path: &path, at_begin: true }, |text, name, known| match known {
+        Some(_) => edit::set_access(text, name, &path, access),
+        None => edit::add_project(text, name, &project),
+    })
 }
 
 pub(crate) fn unshare(global: &Global, arguments: &UnshareArguments) -> Result<ExitCode, Failure> {
@@ -60,27 +53,32 @@ pub(crate) fn unshare(global: &Global, arguments: &UnshareArguments) -> Result<E
     let path = existing_directory(&arguments.directory)
         .or_else(|failure| arguments.directory.to_str().and_then(|path| path.parse().ok()).ok_or(failure))?;
     let line = vec![OsString::from("unshare"), path.as_str().into()];
-    change(
-        global,
-        line,
-        None,
-        |text, name, known| match known {
-            Some(_) => edit::remove_project(text, name, &path),
-            None => Ok(text.to_owned()),
-        },
-        &path,
-    )?;
-    Ok(ExitCode::SUCCESS)
+    change(global, Change { line, links: None, path: &path, at_begin: true }, |text, name, known| match known
+    {
+        Some(_) => edit::remove_project(text, name, &path),
+        None => Ok(text.to_owned()),
+    })
+}
+
+/// What changes of a project.
+pub(super) struct Change<'a> {
+    /// The command line by which root does the same.
+    pub(super) line: Vec<OsString>,
+    /// The project whose files with other names outside are to be replaced by copies.
+    pub(super) links: Option<&'a AbsPath>,
+    /// The project.
+    pub(super) path: &'a AbsPath,
+    /// Whether it counts for sessions that begin after it alone.
+    pub(super) at_begin: bool,
 }
 
 /// Edits the policy and puts it in force. Whoever types the command has decided: there is no further question.
-fn change(
+pub(super) fn change(
     global: &Global,
-    mut line: Vec<OsString>,
-    links: Option<&AbsPath>,
+    change: Change,
     edit: impl Fn(&str, &AccountName, Option<&Project>) -> Result<String, edit::EditError>,
-    path: &AbsPath,
 ) -> Result<ExitCode, Failure> {
+    let Change { mut line, links, path, at_begin } = change;
     let edited = || -> Result<(AccountName, String, bool), Failure> {
         let (text, policy) =
             invoker::policy()?.ok_or_else(|| Failure::usage("nothing is set up").hint("agentuser setup"))?;
@@ -93,7 +91,9 @@ fn change(
     if !invoker::is_root() {
         // Judged as the human first, so that a refusal costs no password.
         let (name, text, _) = edited()?;
-        Situation::of(text, places::POLICY, &System::new())?.desired(&name)?;
+        let situation = Situation::of(text, places::POLICY, &System::new())?;
+        situation.desired(&name)?;
+        situation.refuse_unfit_machine()?;
         line.extend(["--agent".into(), name.as_str().into()]);
         line.extend(global.quiet.then(|| "--quiet".into()));
         return invoker::raise(&line, ask::possible());
@@ -102,7 +102,7 @@ fn change(
     let (name, text, differs) = edited()?;
     let situation = Situation::of(text, places::POLICY, &System::new())?;
     situation.desired(&name)?;
-    let behind = differs && system::sessions_are_behind(&situation, &name, path)?;
+    let behind = at_begin && differs && system::sessions_are_behind(&situation, &name, path)?;
     system::put_in_force(&situation, std::slice::from_ref(&name), links, global.quiet)?;
     if !global.quiet && !differs && links.is_none() {
         printer::data(&format!("The policy for {path} is as it was."));

@@ -73,6 +73,7 @@ fn sweep(scope: &Scope, machine: &mut dyn Act) -> Result<(), HostError> {
         Scope::Agent(name) => {
             machine.remove(&places::stamp(name))?;
             machine.remove(&places::secrets(name))?;
+            machine.remove(&places::known_hosts(name))?;
             remove_group(&places::cgroup(name), machine)?;
             remove_from(&places::state(name), &|file| file.starts_with(places::REVIEW), machine)?;
             let logs = format!("{name}.jsonl");

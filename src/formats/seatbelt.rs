@@ -116,7 +116,7 @@ mod tests {
         let (text, parameters) = look(&path("/Users/ann"), &path("/x"), std::slice::from_ref(&odd));
         assert!(!text.contains("/Users/ann") && is_balanced(&text), "{text}");
         assert!(parameters.contains(&format!("PROJECT_0={odd}")));
-        let project = SharedDir { path: odd.clone(), access: Access::ReadOnly };
+        let project = SharedDir { path: odd.clone(), access: Access::ReadOnly, deploy_key: None };
         let text = agent(&[project]);
         assert!(!text.contains("/Users/ann") && is_balanced(&text), "{text}");
         assert!(!is_balanced("(a (b)") && !is_balanced("(a))") && !is_balanced("(a \"b)"));
@@ -125,7 +125,8 @@ mod tests {
     #[test]
     fn every_parameter_is_defined_and_used() {
         let projects = [path("/Users/ann/src/shop"), path("/Users/ann/src/docs")];
-        let shared = |path: &AbsPath| SharedDir { path: path.clone(), access: Access::ReadWrite };
+        let shared =
+            |path: &AbsPath| SharedDir { path: path.clone(), access: Access::ReadWrite, deploy_key: None };
         let agents = (
             agent(&projects.iter().map(shared).collect::<Vec<_>>()),
             agent_parameters(&path("/Users/bot"), &path("/Users/ann"), &projects),
@@ -145,7 +146,8 @@ mod tests {
 
     #[test]
     fn what_is_allowed_comes_after_what_is_denied() {
-        let text = agent(&[SharedDir { path: path("/Users/ann/docs"), access: Access::ReadOnly }]);
+        let text =
+            agent(&[SharedDir { path: path("/Users/ann/docs"), access: Access::ReadOnly, deploy_key: None }]);
         let at = |needle: &str| text.find(needle).unwrap_or_else(|| panic!("{needle} in {text}"));
         assert!(at("(subpath \"/Users\")") < at("(subpath (param \"HOME\"))"));
         assert!(

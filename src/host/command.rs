@@ -57,6 +57,7 @@ pub enum Program {
     Open,
     Security,
     SandboxExec,
+    SshKeygen,
 }
 
 impl Program {
@@ -102,6 +103,7 @@ impl Program {
             Self::Open => "open",
             Self::Security => "security",
             Self::SandboxExec => "sandbox-exec",
+            Self::SshKeygen => "ssh-keygen",
         }
     }
 

@@ -7,7 +7,7 @@ use crate::{
         AbsPath, AccountName,
         facts::{Denial, Facts},
     },
-    policy::{Dns, Policy},
+    policy::{DeployKey, Dns, Policy},
 };
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -25,10 +25,15 @@ const NEEDED: [(Program, &str); 10] = [
     (Program::Visudo, "sudo"),
 ];
 
+/// What makes deploy keys.
+const KEYS: (Program, &str) = (Program::SshKeygen, "openssh-client");
+
 /// The facts that a policy asks for. Without root's rights the agents are told by their accounts, not by receipts.
 pub fn facts(policy: &Policy, machine: &dyn Observe) -> Result<Facts, HostError> {
     let passwd = text("/etc/passwd")?;
     let group = text("/etc/group")?;
+    let mut projects = policy.agents.values().flat_map(|agent| &agent.projects);
+    let has_key = projects.any(|project| project.deploy_key != DeployKey::None);
     let mut facts = Facts {
         uids: passwd.lines().filter_map(accounts::person).map(|person| person.uid.0).collect(),
         gids: group.lines().filter_map(accounts::group).map(|group| group.gid.0).collect(),
@@ -46,6 +51,7 @@ pub fn facts(policy: &Policy, machine: &dyn Observe) -> Result<Facts, HostError>
         }),
         missing: NEEDED
             .iter()
+            .chain(has_key.then_some(&KEYS))
             .filter(|(program, _)| program.path().is_none())
             .map(|(p, package)| (p.name(), *package))
             .collect(),

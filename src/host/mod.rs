@@ -455,6 +455,18 @@ pub mod places {
         state(agent).join("secrets.json")
     }
 
+    /// The private half of one agent's key for a project's repository. The public one has `.pub` behind its name, and what
+    /// git is told of it `.gitconfig`.
+    pub fn deploy_key(agent: &AccountName, project: &AbsPath) -> AbsPath {
+        let digest = crate::formats::digest::fnv1a(project.as_str().bytes());
+        state(agent).join(&format!("deploy-{digest:016x}"))
+    }
+
+    /// Keys of hosts that one agent's human knows, for the agent's deploy keys.
+    pub fn known_hosts(agent: &AccountName) -> AbsPath {
+        state(agent).join("known_hosts")
+    }
+
     /// How one agent sees the machine, as it was settled.
     pub fn view(agent: &AccountName) -> AbsPath {
         state(agent).join("view.json")

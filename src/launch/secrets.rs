@@ -92,6 +92,31 @@ impl Secrets {
     }
 }
 
+/// The most lines about hosts, and the longest of them in bytes.
+const MOST_HOSTS: usize = 1000;
+const LONGEST_LINE: usize = 8 * 1024;
+
+/// Whether a line is one of `known_hosts` (sshd(8), `SSH_KNOWN_HOSTS FILE FORMAT`): names, a kind of key and the key.
+pub fn is_known_host(line: &str) -> bool {
+    let plain = line.len() <= LONGEST_LINE && line.chars().all(|c| c.is_ascii_graphic() || c == ' ');
+    let mut words = line.split(' ').filter(|word| !word.starts_with('@'));
+    let [names, kind, key] = [(); 3].map(|()| words.next().unwrap_or_default());
+    plain && !names.starts_with('#') && !names.is_empty() && !kind.is_empty() && key.len() > 16
+}
+
+/// Writes down which hosts ssh knows in projects with a deploy key, for all to read; without any, the file goes.
+pub fn know_hosts(name: &AccountName, lines: &[String], machine: &mut dyn Act) -> Result<(), HostError> {
+    let path = places::known_hosts(name);
+    if lines.is_empty() {
+        return machine.remove(&path);
+    }
+    if lines.len() > MOST_HOSTS || !lines.iter().all(|line| is_known_host(line)) {
+        return Err(HostError::Unexpected { path: "what was asked".into(), is: "names no hosts".into() });
+    }
+    let bytes = lines.iter().flat_map(|line| [line, "\n"]).collect::<String>().into_bytes();
+    machine.write(&path, &FileState { bytes, mode: 0o644, uid: Uid(0), gid: Gid(0) }, Validator::Nobody)
+}
+
 /// Names alone: values belong into no message.
 impl std::fmt::Debug for Secrets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -109,6 +134,8 @@ pub enum Request {
     Set(String, String),
     /// Forget one.
     Remove(String),
+    /// Let ssh know these hosts, and no others, in projects with a deploy key: lines as of `known_hosts`.
+    KnownHosts(Vec<String>),
 }
 
 impl Request {

@@ -144,6 +144,8 @@ pub struct SharedDir {
     pub path: AbsPath,
     /// What the agent may do there.
     pub access: Access,
+    /// What the agent's own key for its repository is for, if there is one.
+    pub deploy_key: Option<Access>,
 }
 
 /// One agent.

@@ -72,6 +72,12 @@ impl AbsPath {
             || self.0.strip_prefix(&dir.0).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
+    /// The path with more characters at its end.
+    #[must_use]
+    pub fn with_ending(&self, ending: &str) -> Self {
+        Self(format!("{}{ending}", self.0))
+    }
+
     /// The path with one more component, or several parted by slashes.
     #[must_use]
     pub fn join(&self, below: &str) -> Self {

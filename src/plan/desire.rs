@@ -68,7 +68,12 @@ pub fn desire(policy: &policy::Policy, name: &AccountName, facts: &Facts) -> Res
             policy::Access::ReadWrite => Access::ReadWrite,
             policy::Access::ReadOnly => Access::ReadOnly,
         };
-        projects.push(SharedDir { path: project.path.clone(), access });
+        let deploy_key = match project.deploy_key {
+            policy::DeployKey::None => None,
+            policy::DeployKey::ReadOnly => Some(Access::ReadOnly),
+            policy::DeployKey::ReadWrite => Some(Access::ReadWrite),
+        };
+        projects.push(SharedDir { path: project.path.clone(), access, deploy_key });
     }
     traverse.sort();
     traverse.dedup();

@@ -2,7 +2,7 @@
 
 use super::{
     DesireError,
-    parts::{gitconfig, in_force, settled, sudo},
+    parts::{git, in_force, settled, sudo},
 };
 use crate::{
     engine::{Plan, Scope},
@@ -100,7 +100,7 @@ pub(super) fn agent(desired: &Desired, facts: &Facts) -> Result<Plan, DesireErro
     steps.extend(network(desired, facts));
     steps.extend(super::cache::agent(&desired.name, &facts.catalog));
     steps.extend(sharing(desired));
-    steps.extend(gitconfig(desired));
+    steps.extend(git(desired));
     steps.extend(view(desired));
     steps.push(in_force(desired).into());
     steps.push(sudo(desired, places::PROGRAM).into());

@@ -1,6 +1,6 @@
 //! The steps on macOS.
 
-use super::parts::{gitconfig, in_force, settled, sudo};
+use super::parts::{git, in_force, settled, sudo};
 use crate::{
     engine::{Plan, Scope},
     formats::{launchd, seatbelt},
@@ -58,7 +58,7 @@ pub(super) fn agent(desired: &Desired, facts: &Facts) -> Plan {
     steps.push(PfAnchor { firewall: desired.firewall.clone(), record }.into());
     steps.extend(super::cache::agent(&desired.name, &facts.catalog));
     steps.extend(sharing(desired));
-    steps.extend(gitconfig(desired));
+    steps.extend(git(desired));
     steps.push(view(desired).into());
     steps.extend(seatbelt(desired));
     steps.push(in_force(desired).into());

@@ -3,16 +3,38 @@
 use crate::{
     formats::{gitconfig, sudoers},
     host::{Validator, places},
-    model::{AbsPath, desired::Desired},
-    step::{After, AnyStep, Content, File, Layer},
+    model::{
+        AbsPath,
+        desired::{Desired, SharedDir},
+    },
+    step::{After, AnyStep, Content, DeployKey, File, Layer},
 };
 
-/// What git must know of an agent's projects, which belong to somebody else: that these, and no others, are meant.
-pub(super) fn gitconfig(desired: &Desired) -> Option<AnyStep> {
-    let projects: Vec<_> = desired.projects.iter().map(|project| project.path.clone()).collect();
+/// What git must know of an agent's projects, which belong to somebody else: that these, and no others, are meant, and which
+/// keys there are for their repositories.
+pub(super) fn git(desired: &Desired) -> Vec<AnyStep> {
+    if desired.projects.is_empty() {
+        return vec![];
+    }
+    let name = &desired.name;
+    let include = |key: &AbsPath| key.with_ending(".gitconfig");
+    let mut steps = Vec::new();
+    let mut projects = Vec::new();
+    for SharedDir { path, deploy_key, .. } in &desired.projects {
+        let key = places::deploy_key(name, path);
+        if let Some(access) = *deploy_key {
+            let text = gitconfig::for_a_key(&key, &places::known_hosts(name));
+            let title = format!("git uses that key in {path} alone");
+            let file = settled(include(&key), text, title);
+            let (account, project) = (name.clone(), path.clone());
+            let key = DeployKey { path: key.clone(), project, access, account, gid: desired.gid };
+            steps.extend([AnyStep::from(key), file.into()]);
+        }
+        projects.push(gitconfig::Project { path, include: deploy_key.map(|_| include(&key)) });
+    }
     let title = "git takes the projects for the agent's to work in".into();
-    let file = settled(places::gitconfig(&desired.name), gitconfig::render(&projects), title);
-    (!projects.is_empty()).then(|| file.into())
+    steps.push(settled(places::gitconfig(name), gitconfig::render(&projects), title).into());
+    steps
 }
 
 /// A file of the state that a launch reads: what was settled at setup.

@@ -4,9 +4,11 @@
 //! does just that or is refused.
 
 mod network;
+mod project;
 mod sharing;
 
 pub use network::{add_allow, add_deny, remove_allow, remove_deny, set};
+pub use project::{set_access, set_deploy_key};
 pub use sharing::set_sharing;
 
 use super::{

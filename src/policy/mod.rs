@@ -185,6 +185,18 @@ choice! {
     }
 }
 choice! {
+    /// A key of the agent's own for a project's repository, which its human adds at the forge.
+    DeployKey {
+        /// There is none.
+        #[default]
+        None = "none",
+        /// It is to be added without the right to push. What it may do the forge decides.
+        ReadOnly = "read-only",
+        /// It is to be added with it.
+        ReadWrite = "read-write",
+    }
+}
+choice! {
     /// Connections from the agent that no rule names.
     Outbound {
         /// Refused.
@@ -282,12 +294,14 @@ pub struct Project {
     pub access: Access,
     /// Protection of git's own files; `None` guards them where the view can.
     pub git: Option<Git>,
+    /// The agent's key for its repository.
+    pub deploy_key: DeployKey,
 }
 
 impl Project {
     /// A project with every key left at its default.
     pub fn new(path: AbsPath) -> Self {
-        Self { path, access: Access::default(), git: None }
+        Self { path, access: Access::default(), git: None, deploy_key: DeployKey::default() }
     }
 }
 

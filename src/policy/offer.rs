@@ -77,7 +77,7 @@ impl Wish {
         match self {
             Self::Project { project, now: None } => edit::add_project(text, agent, project),
             Self::Project { project, now: Some(_) } => {
-                edit::add_project(&edit::remove_project(text, agent, &project.path)?, agent, project)
+                edit::set_access(text, agent, &project.path, project.access)
             }
             Self::Setting { setting, .. } => edit::set(text, agent, *setting),
             Self::Allow(allow) => edit::add_allow(text, agent, allow),

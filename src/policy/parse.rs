@@ -33,7 +33,7 @@ const AGENT: &[&str] = &[
     "limits",
     "confine",
 ];
-const PROJECT: &[&str] = &["path", "access", "git"];
+const PROJECT: &[&str] = &["path", "access", "git", "deploy-key"];
 const ENVIRONMENT: &[&str] = &["pass", "set"];
 const LIMITS: &[&str] = &["memory", "cpus", "processes", "open-files"];
 
@@ -187,6 +187,7 @@ impl<'t> Reader<'t> {
         let fields = self.fields(node, "a project", PROJECT)?;
         let access = fields.get("access").and_then(|node| self.choice::<Access>(node, "`access`"));
         let git = fields.get("git").and_then(|node| self.choice(node, "`git`"));
+        let deploy_key = fields.get("deploy-key").and_then(|node| self.choice(node, "`deploy-key`"));
         let Some(path) = fields.get("path") else {
             if !fields.strange {
                 self.fault(
@@ -200,7 +201,12 @@ impl<'t> Reader<'t> {
         let text = self.scalar(path, "`path`", "write one directory an entry")?;
         let judged = paths::read(text).and_then(|path| paths::project(&path).map(|()| path));
         let path = self.judge(path.at, judged)?;
-        Some(Project { path, access: access.unwrap_or_default(), git })
+        Some(Project {
+            path,
+            access: access.unwrap_or_default(),
+            git,
+            deploy_key: deploy_key.unwrap_or_default(),
+        })
     }
 
     fn environment(&mut self, node: &Node<'t>) -> Environment {

@@ -1,8 +1,8 @@
 //! A policy as text that a person goes on editing: what is not at its default, one key a line, with short comments.
 
 use super::{
-    Access, Agent, Allow, Confine, Deny, Environment, Limits, Network, Parts, Policy, Project, VERSION,
-    network, parse,
+    Access, Agent, Allow, Confine, Deny, DeployKey, Environment, Limits, Network, Parts, Policy, Project,
+    VERSION, network, parse,
 };
 use crate::model::{AccountName, PortRange, PortSet, Protocol};
 use ipnet::IpNet;
@@ -154,6 +154,9 @@ fn project_keys(project: &Project) -> Vec<String> {
         keys.push(format!("access: {}", project.access));
     }
     keys.extend(project.git.map(|git| format!("git: {git}")));
+    if project.deploy_key != DeployKey::default() {
+        keys.push(format!("deploy-key: {}", project.deploy_key));
+    }
     keys
 }
 

@@ -5,6 +5,7 @@
 
 mod account;
 mod carried;
+mod deploy_key;
 mod directory;
 mod file;
 mod filter_table;
@@ -22,6 +23,7 @@ mod share_mount;
 mod sockets;
 
 pub use account::Account;
+pub use deploy_key::DeployKey;
 pub use directory::Directory;
 pub use file::{After, Content, File};
 pub use filter_table::{FilterTable, OutputChain};
@@ -195,6 +197,7 @@ macro_rules! any_step {
 any_step!(
     Account,
     Daemon,
+    DeployKey,
     Directory,
     DsAccount,
     DsGroup,

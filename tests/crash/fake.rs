@@ -59,6 +59,14 @@ fn output(code: i32, stdout: impl Into<Vec<u8>>) -> Output {
     Output { status: ExitStatus::from_raw(code << 8), stdout: stdout.into(), stderr: Vec::new() }
 }
 
+/// What a private key says that it is, and one with nothing secret in it.
+const KEY: &str = "OPENSSH PRIVATE KEY";
+const KEY_BODY: &str = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZWQyNTUxOQAAACAHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwAAAAgBAQEBAQEBAQ==";
+
+fn file(text: &str, mode: u32) -> FileState {
+    FileState { bytes: text.into(), mode, uid: Uid(0), gid: Gid(0) }
+}
+
 fn died() -> HostError {
     HostError::Worker("the power went".into())
 }
@@ -227,6 +235,15 @@ impl Disk {
                 "disable" => drop(self.units.remove(last)),
                 _ => {}
             },
+            // It makes the private half first, and asks before it writes over one.
+            Program::SshKeygen => {
+                let private = value("-f").to_owned();
+                assert!(!self.files.contains_key(&private), "{private} is there already");
+                self.files.insert(
+                    private,
+                    file(&format!("-----BEGIN {KEY}-----\n{KEY_BODY}\n-----END {KEY}-----\n"), 0o600),
+                );
+            }
             other => panic!("{other:?} {args:?}"),
         }
     }
@@ -373,6 +390,13 @@ impl Act for Fake {
             disk.run(command);
             Ok(())
         })?;
+        if command.program == Program::SshKeygen {
+            let public = format!("{}.pub", command.args.last().unwrap());
+            self.change(|disk| {
+                disk.files.insert(public, file("ssh-ed25519 …\n", 0o644));
+                Ok(())
+            })?;
+        }
         Ok(output(0, ""))
     }
 

@@ -31,6 +31,7 @@ agents:
     human: ann
     projects:
       - path: /home/ann/shop
+        deploy-key: read-only
     network:
       allow:
         - cidr: 192.0.2.0/24
@@ -223,7 +224,7 @@ fn setup_and_teardown_without_a_crash() {
         })
         .filter(|line| line.contains("\"kind\""))
         .collect();
-    assert_eq!(kinds.len(), 17, "every kind of step takes part: {kinds:?}");
+    assert_eq!(kinds.len(), 18, "every kind of step takes part: {kinds:?}");
     let after = fake.changes;
     assert!(set_up(&mut fake, &["bot", "two", "zed"]));
     assert_eq!(fake.changes, after, "a second setup changes nothing");

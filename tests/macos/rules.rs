@@ -52,7 +52,7 @@ fn of_twelve_policies() {
 fn the_examples_are_current() {
     let policy = policy::parse(include_str!("../../iptables/example/policy.yaml"), "policy.yaml").unwrap();
     let firewall = plan::firewall(Uid(UID), vec![], &policy.agents[&"agent".parse().unwrap()].network);
-    let shared = |path: &str, access| SharedDir { path: path.parse().unwrap(), access };
+    let shared = |path: &str, access| SharedDir { path: path.parse().unwrap(), access, deploy_key: None };
     let projects =
         [shared("/Users/ann/src/shop", Access::ReadWrite), shared("/Users/ann/src/docs", Access::ReadOnly)];
     for (path, text) in [

@@ -399,7 +399,11 @@ fn a_profile_where_the_policy_asks_for_one() {
     assert_eq!(fake.file(&places::seatbelt(&name("bot"))).unwrap(), None);
     let path = places::seatbelt(&name("two"));
     let file = fake.file(&path).unwrap().unwrap();
-    let docs = SharedDir { path: "/Users/ann/src/docs".parse().unwrap(), access: Access::ReadOnly };
+    let docs = SharedDir {
+        path: "/Users/ann/src/docs".parse().unwrap(),
+        access: Access::ReadOnly,
+        deploy_key: None,
+    };
     let text = String::from_utf8(file.bytes.clone()).unwrap();
     assert_eq!((text, file.mode, file.uid), (seatbelt::agent(&[docs]), 0o644, Uid(0)));
     fake.disk.files.get_mut(path.as_str()).unwrap().bytes.truncate(40);

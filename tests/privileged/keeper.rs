@@ -86,6 +86,22 @@ fn keys_stay_as_their_tools_want_them() {
     }
 }
 
+/// git gives an object its name by a second one, and takes the first away. The kernel tells nobody of that.
+#[test]
+fn a_file_that_had_another_name_for_a_while() {
+    let Some(machine) = Machine::set_up() else { return };
+    let human = machine.human();
+    let _session = Session::start(human);
+    signal_keepers(human, Signal::SIGSTOP);
+    human.sh("for f in a b; do install -m 600 /etc/hostname .$f; ln .$f $f; done", &[]).ok();
+    signal_keepers(human, Signal::SIGCONT);
+    // The keeper comes upon both names.
+    human.sh("sleep 0.1; rm .a", &[]).ok();
+    until("the agent reads it", || sh(human, true, "cat a && echo 1 >>a", "").status.success());
+    // The control: what keeps its other name may have it outside of the project.
+    sh(human, true, "cat b || exit 7", "").exits(7);
+}
+
 /// A mask that rises lets nobody else in: other entries lose first what it would give them.
 #[test]
 fn nobody_else_gains() {

@@ -48,6 +48,13 @@ pub(crate) fn net(global: &Global, command: &Command) -> Result<ExitCode, Failur
     }
 }
 
+/// The command that opens a destination, such as `host:22`, where it is refused.
+pub(super) fn refused(global: &Global, destination: &str) -> Result<Option<String>, Failure> {
+    let verdict = why::judge(&View::of(global)?, &why::read(destination)?.0);
+    let change = verdict.change.unwrap_or(verdict.because);
+    Ok((!verdict.open).then_some(change))
+}
+
 pub(super) use list::about;
 pub(super) use renew::renew;
 pub(super) use test::{ConnectArguments, connect};

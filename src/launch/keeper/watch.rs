@@ -11,6 +11,8 @@ use rustix::{
     io::Errno,
 };
 use std::{
+    collections::HashMap,
+    ffi::{CStr, CString},
     io,
     mem::MaybeUninit,
     os::fd::{AsFd, BorrowedFd},
@@ -40,11 +42,20 @@ pub(super) fn run(
     sweep(trees, inotify.as_fd());
     let (mut seen, mut looked, mut swept) = (Instant::now(), Instant::now(), Instant::now());
     let mut tidy = true;
+    let mut again = Instant::now();
     loop {
-        let events = wait(inotify.as_fd())?;
+        let pause = trees.iter().filter_map(Kept::again_in).min();
+        let events =
+            wait(inotify.as_fd(), pause.map_or(LOOK, |pause| pause.saturating_sub(again.elapsed())))?;
         if events && !mend(trees, inotify.as_fd())? {
             sweep(trees, inotify.as_fd());
             swept = Instant::now();
+        }
+        if pause.is_some_and(|pause| again.elapsed() >= pause) {
+            for tree in trees {
+                tree.look_again(inotify.as_fd());
+            }
+            again = Instant::now();
         }
         if looked.elapsed() < LOOK {
             continue;
@@ -80,10 +91,10 @@ fn sweep(trees: &[Kept], inotify: BorrowedFd<'_>) {
     }
 }
 
-/// Waits for events until it is time to look for sessions.
-fn wait(inotify: BorrowedFd<'_>) -> io::Result<bool> {
+/// Waits for events, for some time.
+fn wait(inotify: BorrowedFd<'_>, most: Duration) -> io::Result<bool> {
     let mut one = [PollFd::new(&inotify, PollFlags::IN)];
-    let most = Timespec { tv_sec: 1, tv_nsec: 0 };
+    let most = Timespec { tv_sec: most.as_secs().cast_signed(), tv_nsec: most.subsec_nanos().into() };
     match poll(&mut one, Some(&most)) {
         Ok(ready) => Ok(ready > 0),
         Err(Errno::INTR) => Ok(false),
@@ -93,33 +104,83 @@ fn wait(inotify: BorrowedFd<'_>) -> io::Result<bool> {
 
 /// Mends what the waiting events name; false where some were lost.
 fn mend(trees: &[Kept], inotify: BorrowedFd<'_>) -> io::Result<bool> {
-    let mut room = [MaybeUninit::<u8>::uninit(); 16 * 1024];
+    let mut room = vec![MaybeUninit::<u8>::uninit(); 64 * 1024];
     let mut events = Reader::new(inotify, &mut room);
     let began = Instant::now();
     let mut mending: Vec<_> = trees.iter().map(|tree| tree.mending(inotify)).collect();
+    let mut batch = Batch::default();
     // Under a flood it looks up now and then, for sessions may have ended; what has been read is worked off first.
-    while !events.is_buffer_empty() || began.elapsed() < LOOK {
-        let event = match events.next() {
-            Ok(event) => event,
-            Err(Errno::AGAIN | Errno::INTR) => return Ok(true),
-            Err(errno) => return Err(errno.into()),
-        };
-        let told = event.events();
-        if told.contains(ReadFlags::QUEUE_OVERFLOW) {
-            return Ok(false);
-        }
-        if told.contains(ReadFlags::IGNORED) {
-            for tree in trees {
-                tree.forget(event.wd());
-            }
-        } else if let Some(name) = event.file_name() {
-            let told = match told {
-                told if told.contains(ReadFlags::MOVED_TO) => Told::MovedIn,
-                told if told.contains(ReadFlags::CREATE) => Told::Made,
-                _ => Told::Changed,
+    while began.elapsed() < LOOK {
+        loop {
+            let event = match events.next() {
+                Ok(event) => event,
+                Err(Errno::AGAIN | Errno::INTR) => return Ok(true),
+                Err(errno) => return Err(errno.into()),
             };
-            mending.iter_mut().any(|tree| tree.mend(event.wd(), name, told));
+            let told = event.events();
+            if told.contains(ReadFlags::QUEUE_OVERFLOW) {
+                return Ok(false);
+            }
+            batch.add(event.wd(), told, event.file_name());
+            if events.is_buffer_empty() {
+                break;
+            }
         }
+        for ((watch, name), told) in batch.named.drain(..) {
+            mending.iter_mut().any(|tree| tree.mend(watch, &name, told));
+        }
+        for watch in batch.gone.drain(..) {
+            for tree in trees {
+                tree.forget(watch);
+            }
+        }
+        batch.known.clear();
     }
     Ok(true)
+}
+
+/// Events that were read together. All of them happened before anything is looked at, so that one look at a name is enough.
+#[derive(Default)]
+struct Batch {
+    /// Watches and names in the order in which they came up.
+    named: Vec<((i32, CString), Told)>,
+    /// Where each is in that list.
+    known: HashMap<(i32, CString), usize>,
+    /// Watches that the kernel took away: nothing comes of them after that.
+    gone: Vec<i32>,
+}
+
+impl Batch {
+    fn add(&mut self, watch: i32, events: ReadFlags, name: Option<&CStr>) {
+        if events.contains(ReadFlags::IGNORED) {
+            self.gone.push(watch);
+        } else if let Some(name) = name {
+            let key = (watch, name.to_owned());
+            let at = *self.known.entry(key.clone()).or_insert_with(|| {
+                self.named.push((key, Told::default()));
+                self.named.len() - 1
+            });
+            let told = &mut self.named[at].1;
+            told.made |= events.contains(ReadFlags::CREATE);
+            told.moved_in |= events.contains(ReadFlags::MOVED_TO);
+            told.changed |= events.contains(ReadFlags::ATTRIB);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_look_at_a_name_for_all_that_was_told_of_it() {
+        let mut batch = Batch::default();
+        batch.add(1, ReadFlags::CREATE | ReadFlags::ISDIR, Some(c"a"));
+        batch.add(2, ReadFlags::ATTRIB, Some(c"a"));
+        batch.add(1, ReadFlags::ATTRIB, Some(c"a"));
+        batch.add(2, ReadFlags::IGNORED, None);
+        let told = |watch, made, changed| ((watch, c"a".to_owned()), Told { made, changed, moved_in: false });
+        assert_eq!(batch.named, [told(1, true, true), told(2, false, true)]);
+        assert_eq!(batch.gone, [2]);
+    }
 }

@@ -1,6 +1,6 @@
 //! From the text of a repository's `agentuser.yaml` to what it asks for.
 
-use super::{PROJECT, Reader};
+use super::Reader;
 use crate::{
     model::AbsPath,
     policy::{
@@ -12,6 +12,7 @@ use crate::{
 };
 
 const TOP: &[&str] = &["version", "projects", "network"];
+const PROJECT: &[&str] = &["path", "access", "git"];
 
 /// The largest file that is read, in bytes: a person reads it before anything of it is taken.
 const MAX_BYTES: usize = 64 << 10;
@@ -74,7 +75,7 @@ impl<'t> Reader<'t> {
         });
         let path =
             self.judge(path.at, below.and_then(|path: AbsPath| paths::project(&path).map(|()| path)))?;
-        Some(Project { path, access: access.unwrap_or_default(), git })
+        Some(Project { access: access.unwrap_or_default(), git, ..Project::new(path) })
     }
 }
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::policy::{
-    Choice, Deny, Dns, DomainName, EnvPattern, Git, GithubPart, HumanName, Inbound, Line, Log, Outbound,
-    PRESETS, Sharing, View,
+    Choice, Deny, DeployKey, Dns, DomainName, EnvPattern, Git, GithubPart, HumanName, Inbound, Line, Log,
+    Outbound, PRESETS, Sharing, View,
 };
 use proptest::{collection, option, prelude::*, sample::select};
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -89,11 +89,12 @@ fn projects() -> impl Strategy<Value = Vec<Project>> {
     let access = select(vec![Access::ReadWrite, Access::ReadOnly]);
     let git = option::of(select(vec![Git::Guard, Git::Open]));
     // Any text that is a path's component, in a directory that no other project lies in.
-    let one = ("[^/\\x00-\\x1f\\x7f-\\x9f]{1,12}", access, git);
+    let deploy_key = select(vec![DeployKey::None, DeployKey::ReadOnly, DeployKey::ReadWrite]);
+    let one = ("[^/\\x00-\\x1f\\x7f-\\x9f]{1,12}", access, git, deploy_key);
     collection::vec(one, 0..4).prop_map(|all| {
         let dir = |i: usize, name: &str| format!("/srv/p{i}/{name}x").parse().ok();
-        let project = |(i, (name, access, git)): (usize, (String, _, _))| {
-            Some(Project { path: dir(i, &name)?, access, git })
+        let project = |(i, (name, access, git, deploy_key)): (usize, (String, _, _, _))| {
+            Some(Project { path: dir(i, &name)?, access, git, deploy_key })
         };
         all.into_iter().enumerate().filter_map(project).collect()
     })

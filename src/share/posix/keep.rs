@@ -34,9 +34,20 @@ use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd},
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::{Duration, Instant},
 };
+
+/// How long an answer that the tree is shared holds, in microseconds. Taking a project back goes over the tree more than once,
+/// from its root on, and takes longer for each time.
+const HOLDS: u64 = 300;
+
+/// How often a file with another name is looked at once more, and how long after the first time; after each, four times that.
+const LOOKS: u32 = 6;
+const FIRST_LOOK: Duration = Duration::from_millis(2);
+/// How many wait for that at most. The others are left to a sweep.
+const MOST_AGAIN: usize = 1024;
 
 /// What the kernel tells of a directory: names that come, and modes that change.
 const TOLD: WatchFlags = WatchFlags::CREATE
@@ -56,6 +67,11 @@ pub struct Kept {
     /// Whether the kernel had no watch left for some directory.
     blind: AtomicBool,
     groups: Groups,
+    /// When the tree was opened, and how many microseconds later it was last found to be shared.
+    opened: Instant,
+    shared_at: AtomicU64,
+    /// Files of the human's that had another name, each with how often it was looked at.
+    again: Mutex<Vec<(Place, CString, u32)>>,
 }
 
 /// Directories under watch.
@@ -84,7 +100,38 @@ impl Kept {
             watched,
             blind: AtomicBool::new(false),
             groups: Groups::mine(),
+            opened: Instant::now(),
+            shared_at: AtomicU64::new(0),
+            again: Mutex::default(),
         })
+    }
+
+    /// When files are to be looked at once more that had another name, if there are any. A name that goes raises no event where
+    /// the other one stays, and git gives its objects their names so.
+    pub fn again_in(&self) -> Option<Duration> {
+        let looks = self.waiting().iter().map(|(_, _, looks)| *looks).min()?;
+        Some(FIRST_LOOK * 4_u32.pow(looks))
+    }
+
+    /// Looks at these files, and mends those that have one name by now.
+    pub fn look_again(&self, inotify: BorrowedFd<'_>) {
+        let names = std::mem::take(&mut *self.waiting());
+        let (pass, mut local) = (self.pass(inotify), Local::default());
+        for (place, name, looks) in names {
+            let Ok(dir) = place.open(&self.root) else { continue };
+            let Ok(meta) = dir.meta_at(&name) else { continue };
+            if meta.kind != FileType::RegularFile || meta.dev != self.device {
+            } else if meta.nlink == 1 {
+                pass.visit(&mut local, Spot { dir: &dir, above: &place, name: &name }, &meta);
+                let _ = pass.leave(&mut local, &dir, &place);
+            } else if looks + 1 < LOOKS {
+                self.waiting().push((place, name, looks + 1));
+            }
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Vec<(Place, CString, u32)>> {
+        self.again.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether some directory could not be watched, so that only a sweep sees what is made there.
@@ -127,6 +174,18 @@ impl Kept {
 
     /// Whether the root still has our entries: taking a project back begins there.
     fn is_shared(&self) -> bool {
+        let now = || u64::try_from(self.opened.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let asked_at = now();
+        let last = self.shared_at.load(Ordering::Relaxed);
+        if last != 0 && asked_at < last + HOLDS {
+            return true;
+        }
+        let is_shared = self.ask_whether_shared();
+        self.shared_at.store(if is_shared { asked_at } else { 0 }, Ordering::Relaxed);
+        is_shared
+    }
+
+    fn ask_whether_shared(&self) -> bool {
         let bytes = self.calls.get(Target::Name(self.root.as_fd(), c"."), ACCESS).ok().flatten();
         let acl = bytes.and_then(|bytes| Acl::parse(&bytes).ok());
         acl.is_some_and(|acl| is_ours(&acl, &self.job.tags()))
@@ -139,15 +198,15 @@ impl Kept {
     }
 }
 
-/// What an event tells of a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
+/// What events that wait tell of a name. One look answers all of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
     /// It was made here.
-    Made,
+    pub made: bool,
     /// It was moved here.
-    MovedIn,
+    pub moved_in: bool,
     /// Its mode or owner changed.
-    Changed,
+    pub changed: bool,
 }
 
 /// One tree's part in a batch of events. Most events that come together are about one directory, which stays open to look
@@ -181,8 +240,10 @@ impl Mending<'_> {
             if self.local.deferred.is_empty() {
                 return true;
             }
-        } else if told == Told::Made && kept.watches(meta.ino, &place.child(name)) {
-            // A walk through its parent has been here since it was made.
+        }
+        // A walk through its parent may have been there since it was made.
+        let came = told.moved_in || told.made && meta.is_dir() && !kept.watches(meta.ino, &place.child(name));
+        if meta.is_dir() && !came && !told.changed {
             return true;
         }
         let Ok(dir) = place.open(&kept.root) else {
@@ -191,7 +252,7 @@ impl Mending<'_> {
         };
         if !meta.is_dir() {
             let _ = self.pass.leave(&mut self.local, &dir, place);
-        } else if told != Told::Changed {
+        } else if came {
             let spot = Spot { dir: &dir, above: place, name };
             let _ = walk_from(&kept.root, &kept.job, &self.pass, spot, &meta);
         } else if let Ok(itself) = dir.open_child(name) {
@@ -209,11 +270,13 @@ struct Keep<'a> {
 
 impl Keep<'_> {
     fn is_of_concern(&self, name: &CStr, meta: &Meta) -> bool {
-        let files_with_other_names = meta.kind == FileType::RegularFile && meta.nlink > 1;
-        let own = meta.uid == self.kept.owner;
-        // Another name of a file of the human's may be one that the agent must not write to. Its own it may write anyway.
-        own && !(files_with_other_names && self.kept.owner != self.kept.job.agent)
-            && !is_private_key(name, meta)
+        meta.uid == self.kept.owner && !self.is_linked(meta) && !is_private_key(name, meta)
+    }
+
+    /// Whether another name of a file may be one that the agent must not write to. Its own it may write anyway.
+    fn is_linked(&self, meta: &Meta) -> bool {
+        let has_more = meta.kind == FileType::RegularFile && meta.nlink > 1;
+        has_more && self.kept.owner == meta.uid && self.kept.owner != self.kept.job.agent
     }
 
     /// Mends an object that can't be replaced by one of somebody else's under us. What fails is left to the next sweep.
@@ -254,7 +317,12 @@ impl Pass for Keep<'_> {
     fn visit(&self, local: &mut Local, spot: Spot<'_>, meta: &Meta) {
         // Directories have their turn in `done`, when what they hold is watched and mended.
         let later = meta.is_dir() && meta.mode & 0o400 != 0;
-        if !later && self.is_of_concern(spot.name, meta) {
+        if self.is_linked(meta) {
+            let mut waiting = self.kept.waiting();
+            if waiting.len() < MOST_AGAIN {
+                waiting.push((spot.above.clone(), spot.name.to_owned(), 0));
+            }
+        } else if !later && self.is_of_concern(spot.name, meta) {
             let target = Target::Name(spot.dir.as_fd(), spot.name);
             if self.kept.owner == self.kept.job.agent {
                 // Whoever could put another file in its place is the agent itself, or the human.

@@ -3,6 +3,7 @@
 //! Each row is run both ways and compared; then what a launch must refuse, and what must not come along.
 
 mod arguments;
+mod deploy_keys;
 mod ends;
 mod hostile;
 mod limits;
