@@ -93,7 +93,7 @@ pub(super) fn attempt(probe: Probe, bait: &Bait) -> Seen {
                 judged(opened, &format!("{} can be opened", path.display()))
             }
         },
-        Probe::Homes => homes(bait),
+        Probe::Homes => homes(Path::new(places::HOMES), bait),
         Probe::SshAgent => match &bait.ssh_agent {
             None => Seen::Untold("you have none".into()),
             Some(path) => call_socket(path),
@@ -176,9 +176,9 @@ fn descriptors(bait: &Bait) -> Seen {
 }
 
 /// Homes that can be listed, but for one of the looker's own; the human's counts for the human as well, as the control.
-fn homes(bait: &Bait) -> Seen {
+fn homes(of_all: &Path, bait: &Bait) -> Seen {
     let me = rustix::process::getuid().as_raw();
-    let all = match fs::read_dir(places::HOMES) {
+    let all = match fs::read_dir(of_all) {
         Ok(all) => all.flatten().map(|entry| entry.path()),
         Err(error) => return Seen::Closed(error.to_string()),
     };
@@ -196,4 +196,87 @@ fn homes(bait: &Bait) -> Seen {
         )
     };
     worst(all.filter(is_others).map(list), "there is no home of anybody's")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_open(seen: &Seen) -> bool {
+        matches!(seen, Seen::Open(_))
+    }
+
+    #[test]
+    fn in_the_order_of_their_numbers_and_none_is_of_linux_alone() {
+        assert!(PROBES.is_sorted_by_key(|probe| probe.bypass()));
+        let bait = lay();
+        let of_linux = [Probe::Families, Probe::IoUring, Probe::Setuid, Probe::Keyring, Probe::Abstract];
+        for probe in of_linux {
+            assert!(!PROBES.contains(&probe));
+            assert_eq!(attempt(probe, &bait), Seen::Untold("it is not tried on macOS".into()));
+        }
+        assert_eq!(TEMPORARY, ["/tmp"]);
+    }
+
+    fn lay() -> Bait {
+        let mut bait = Bait::default();
+        assert!(lay_out(&mut bait, Path::new("/")).unwrap().is_none());
+        bait
+    }
+
+    #[test]
+    fn a_file_that_came_along_is_found_by_what_it_is() {
+        let file = tempfile::tempfile().unwrap();
+        let is = file.metadata().unwrap();
+        let bait = Bait { handed_on: Some((is.dev(), is.ino())), ..lay() };
+        assert!(is_open(&attempt(Probe::Descriptors, &bait)));
+        drop(file);
+        let other = Bait { handed_on: Some((is.dev(), is.ino() ^ 1)), ..lay() };
+        assert!(matches!(attempt(Probe::Descriptors, &other), Seen::Closed(_)));
+        assert!(matches!(attempt(Probe::Descriptors, &lay()), Seen::Untold(_)));
+    }
+
+    #[test]
+    fn sockets_and_terminals_are_tried_where_the_human_has_them() {
+        let temp = tempfile::tempdir().unwrap();
+        let home = temp.path();
+        let bait = Bait {
+            home: home.to_owned(),
+            ssh_agent: Some(home.join("agent")),
+            terminal: Some(home.join("tty")),
+            ..lay()
+        };
+        let seen = |probe| attempt(probe, &bait);
+        for probe in [Probe::SshAgent, Probe::YourTerminal] {
+            assert!(matches!(seen(probe), Seen::Closed(_)), "{probe:?}");
+        }
+        let docker = home.join(".docker/run");
+        fs::create_dir_all(&docker).unwrap();
+        let _docker = UnixListener::bind(docker.join("docker.sock")).unwrap();
+        let _agent = UnixListener::bind(home.join("agent")).unwrap();
+        fs::write(home.join("tty"), "").unwrap();
+        for probe in [Probe::SshAgent, Probe::YourTerminal, Probe::Roots] {
+            assert!(is_open(&seen(probe)), "{probe:?} {:?}", seen(probe));
+        }
+        let none = Bait { ssh_agent: None, terminal: None, ..lay() };
+        for probe in [Probe::SshAgent, Probe::YourTerminal] {
+            assert!(matches!(attempt(probe, &none), Seen::Untold(_)), "{probe:?}");
+        }
+    }
+
+    #[test]
+    fn the_humans_home_is_the_control_for_those_of_others() {
+        let temp = tempfile::tempdir().unwrap();
+        for name in ["Shared", ".hidden", "me"] {
+            fs::create_dir(temp.path().join(name)).unwrap();
+        }
+        let ann = temp.path().join("ann");
+        let bait = Bait { home: ann.clone(), ..lay() };
+        // One's own is no opening, nor is what is nobody's.
+        assert_eq!(homes(temp.path(), &bait), Seen::Untold("there is no home of anybody's".into()));
+        fs::create_dir(&ann).unwrap();
+        let Seen::Open(how) = homes(temp.path(), &bait) else { panic!() };
+        assert!(how.contains(&format!("chmod go-rx {}", ann.display())), "{how}");
+        assert!(matches!(homes(&temp.path().join("none"), &bait), Seen::Closed(_)));
+    }
 }

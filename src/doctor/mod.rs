@@ -17,6 +17,10 @@ pub mod programs;
 #[cfg_attr(target_os = "linux", path = "linux.rs")]
 #[cfg_attr(target_os = "macos", path = "macos.rs")]
 mod system;
+// What is tried on macOS is tested everywhere.
+#[cfg(test)]
+#[path = "macos.rs"]
+mod of_macos;
 pub mod toolchains;
 
 pub use bait::{Bait, Laid};

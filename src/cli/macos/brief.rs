@@ -4,7 +4,7 @@ use crate::{
     cli::{Failure, Global, invoker},
     launch::{environment::Rules, relay::Way},
     model::{AbsPath, AccountName},
-    policy::{Agent, Outbound, Policy},
+    policy::{Agent, Outbound},
 };
 
 /// One agent's part of the policy.
@@ -49,18 +49,14 @@ pub(in crate::cli) fn brief(global: &Global) -> Result<Brief, Failure> {
     let (_, policy) =
         invoker::policy()?.ok_or_else(|| Failure::usage("nothing is set up").hint("agentuser setup"))?;
     let name = invoker::agent(&policy, global)?;
-    Ok(of(&policy, name))
-}
-
-fn of(policy: &Policy, name: AccountName) -> Brief {
     let agent = policy.agents[&name].clone();
-    Brief {
+    Ok(Brief {
         human: agent.human.to_string(),
         projects: agent.projects.iter().map(|project| project.path.clone()).collect(),
         path: agent.path.clone(),
         name,
         agent,
-    }
+    })
 }
 
 /// What the environment of an agent is made of.

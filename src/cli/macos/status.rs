@@ -30,21 +30,33 @@ pub(in crate::cli) fn take_away(agent: &str, _: u32) -> String {
     format!("chmod -h -a '{}' PATH, for a directory also for what is in it", aces::everything_of(agent))
 }
 
-/// Sessions give up nothing here, and have no limits: a policy that asks for either is refused.
+/// Sessions have no limits here, and give up nothing but what a profile of Seatbelt takes.
 #[derive(Debug, Serialize)]
-pub(crate) struct Sessions {}
+pub(crate) struct Sessions {
+    /// Whether they run below one. That it is there and as it should be is a step of the plan.
+    seatbelt: bool,
+}
 
-#[expect(clippy::unused_self, reason = "on Linux there is something to tell")]
 impl Sessions {
-    pub(in crate::cli) fn of(_: &AccountName, _: &Agent, _: &System) -> Self {
-        Self {}
+    pub(in crate::cli) fn of(_: &AccountName, agent: &Agent, _: &System) -> Self {
+        Self { seatbelt: agent.confine.seatbelt == Some(true) }
     }
 
+    #[expect(clippy::unused_self, reason = "on Linux they may be unable to")]
     pub(in crate::cli) fn start(&self) -> bool {
         true
     }
 
-    pub(in crate::cli) fn show(&self) {}
+    pub(in crate::cli) fn show(&self) {
+        if self.seatbelt {
+            printer::marked(Mark::Good, "confinement: a Seatbelt profile (docs/confinement.md)");
+        } else {
+            printer::marked(
+                Mark::Open,
+                "confinement: none (`confine: { seatbelt: true }`: docs/confinement.md)",
+            );
+        }
+    }
 }
 
 /// What macOS leaves open, by its name in SECURITY.md.
