@@ -12,6 +12,9 @@ use crate::model::AbsPath;
 /// Files that git reads where nobody names another one: those of the usual places of installation.
 const OF_THE_MACHINE: [&str; 2] = ["/etc/gitconfig", "/usr/local/etc/gitconfig"];
 
+/// A file in the agent's home, with what [`repositories`] makes.
+pub const OF_THE_AGENT: &str = ".config/agentuser/repositories";
+
 /// Hosts that ssh(1) knows machine-wide.
 const KNOWN_HOSTS: &str = "/etc/ssh/ssh_known_hosts";
 
@@ -23,10 +26,12 @@ pub struct Project<'a> {
     pub include: Option<AbsPath>,
 }
 
-/// The configuration. Repositories inside a project count as well (git 2.46; older ones pass the pattern over).
+/// The configuration. Repositories inside a project count as well (git 2.46; for older ones the
+/// agent's own file names them).
 pub fn render(projects: &[Project]) -> String {
     let mut text = String::from("# Made by agentuser; `agentuser teardown` removes it.\n[include]\n");
     text.extend(OF_THE_MACHINE.iter().flat_map(|path| ["\tpath = ", path, "\n"]));
+    text.extend(["\tpath = ~/", OF_THE_AGENT, "\n"]);
     text.push_str("[safe]\n");
     for project in projects {
         let path = escape(project.path.as_str());
@@ -41,6 +46,15 @@ pub fn render(projects: &[Project]) -> String {
         }
         let (pattern, include) = (escape(&pattern), escape(include.as_str()));
         text.extend(["[includeIf \"gitdir:", &pattern, "/\"]\n\tpath = \"", &include, "\"\n"]);
+    }
+    text
+}
+
+/// Entries for repositories inside of projects, for a git that knows no patterns.
+pub fn repositories(paths: &[String]) -> String {
+    let mut text = String::from("# Written by agentuser at each launch.\n[safe]\n");
+    for path in paths.iter().filter(|path| !path.chars().any(char::is_control)) {
+        text.extend(["\tdirectory = \"", &escape(path), "\"\n"]);
     }
     text
 }
@@ -77,5 +91,7 @@ mod tests {
         let [key, hosts] = ["/var/lib/agentuser/bot/deploy-1", "/var/lib/agentuser/bot/known_hosts"]
             .map(|path| path.parse().unwrap());
         insta::assert_snapshot!(for_a_key(&key, &hosts));
+        let text = repositories(&["/srv/a \"b\"".into(), "/srv/new\nline".into()]);
+        assert!(text.ends_with("[safe]\n\tdirectory = \"/srv/a \\\"b\\\"\"\n"), "{text}");
     }
 }

@@ -7,7 +7,7 @@
 
 use super::{
     brief::{self, Brief, BriefError, Stamp},
-    canary, confine, environment, keeper,
+    canary, confine, environment, keeper, repositories,
     request::{self, Ended, Instead, Refusal, Request},
     secrets::Secrets,
 };
@@ -167,6 +167,9 @@ pub(super) fn become_command(request: Request, brief: &Brief) -> Result<Ended, E
         refuse_name_services()?;
     }
     request::enter_directory(&request.directory, &brief.projects, home.as_path())?;
+    if !request.alone {
+        repositories::write_down(home.as_path(), &brief.projects);
+    }
     rustix::process::umask(Mode::from(request.umask));
     let secrets = Secrets::read(&brief.name)?;
 

@@ -18,6 +18,8 @@ pub mod keeper;
 mod limits;
 pub mod relay;
 pub mod request;
+#[cfg(target_os = "linux")]
+mod repositories;
 pub mod secrets;
 mod sudo;
 #[cfg(target_os = "linux")]

@@ -16,16 +16,42 @@ fn set_up(lines: &str) -> Option<Machine> {
         git remote add origin ~/shop/remote.git; git push -q -u origin main";
     machine.human().sh(make, &[]).ok();
     machine.set_up_policy(lines);
-    // Repositories of their own inside of the project: before git 2.46 no entry names all of those.
-    let take =
-        "for r in remote.git vendor/lib; do git config --global --add safe.directory \"$PWD/$r\"; done";
-    agent(&machine, take).ok();
+    // A bare repository inside of the project: before git 2.46 no entry names it.
+    agent(&machine, "git config --global --add safe.directory \"$PWD/remote.git\"").ok();
     Some(machine)
 }
 
 #[track_caller]
 fn agent(machine: &Machine, line: &str) -> Outcome {
     machine.human().run(&["agentuser", "run", "--", "sh", "-c", line])
+}
+
+/// Whatever git the agent has, it asks no question in a submodule, nor in one of several checkouts in a directory.
+#[test]
+fn repositories_inside_of_a_project() {
+    let Some(machine) = set_up("") else { return };
+    let human = machine.human();
+    human.sh("mkdir -p ../src/group; for r in a group/b; do git clone -q ~/lib ../src/$r; done", &[]).ok();
+    let src = human.home.join("src");
+    machine.agentuser(&["share", src.to_str().unwrap()]).ok();
+    let gits = ["/usr/bin", "/usr/local/bin"].into_iter().filter(|dir| Path::new(dir).join("git").exists());
+    for dir in gits {
+        let each = format!(
+            "for r in ../shop/vendor/lib ../src/a ../src/group/b; do {dir}/git -C $r status || exit 7; done"
+        );
+        agent(&machine, &each).ok();
+        // The controls: without the entries git asks, and elsewhere it does so anyway.
+        agent(&machine, &format!("export GIT_CONFIG_SYSTEM=/dev/null; {each}")).exits(7).mentions("dubious");
+        let version = system(&[&format!("{dir}/git"), "--version"]);
+        let minor = version.split(['.', ' ']).nth(3).and_then(|minor| minor.parse::<u32>().ok());
+        if version.starts_with("git version 2.") && minor.is_some_and(|minor| minor < 46) {
+            agent(&machine, &format!("export HOME=/tmp; {each}")).exits(7).mentions("dubious");
+        }
+    }
+    // What is made later is there in the next session, and what is gone is not.
+    human.sh("git clone -q ~/lib ../src/later && rm -rf ../src/a", &[]).ok();
+    agent(&machine, "/usr/bin/git -C ../src/later status; ! grep src/a\\\" ~/.config/agentuser/repositories")
+        .ok();
 }
 
 const WORK: &str = "set -e
