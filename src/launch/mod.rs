@@ -17,9 +17,9 @@ pub mod keeper;
 #[cfg(target_os = "linux")]
 mod limits;
 pub mod relay;
-pub mod request;
 #[cfg(target_os = "linux")]
 mod repositories;
+pub mod request;
 pub mod secrets;
 mod sudo;
 #[cfg(target_os = "linux")]
