@@ -41,6 +41,7 @@ enum Wait {
 }
 
 impl Wait {
+    #[allow(clippy::match_same_arms, reason = "they are one type on a system that has one way alone")]
     fn next(&mut self, child: Pid) -> Result<Event, Errno> {
         match self {
             Self::Here(wait) => wait.next(child),

@@ -19,6 +19,7 @@ pub mod programs;
 mod system;
 // What is tried on macOS is tested everywhere.
 #[cfg(test)]
+#[allow(clippy::duplicate_mod, reason = "on macOS it is the system's as well")]
 #[path = "macos.rs"]
 mod of_macos;
 pub mod toolchains;

@@ -92,6 +92,7 @@ pub struct Meta {
 impl From<rustix::fs::Stat> for Meta {
     #[allow(
         clippy::unnecessary_cast,
+        clippy::cast_lossless,
         clippy::cast_sign_loss,
         reason = "st_nlink and st_dev differ between machines"
     )]
