@@ -4,7 +4,7 @@
 //! us may not, so that it can't be talked into it: there the service manager starts the process, for root alone can connect
 //! to `agentuser-child.socket`, in the sandbox of `agentuser-child@.service`, which holds no right over the network.
 
-use super::{SYSTEM_PATH, places};
+use super::{SYSTEM_PATH, places, worker};
 use rustix::{
     event::{PollFd, PollFlags, poll},
     net::{
@@ -147,7 +147,11 @@ pub(crate) fn become_asked() -> io::Result<()> {
     let stdout = descriptors.next().map_or_else(Stdio::null, Stdio::from);
     link.write_all(&getpid().as_raw_nonzero().get().to_le_bytes())?;
     link.read_exact(&mut [0])?;
-    Err(role.command().stdin(stdin).stdout(stdout).exec())
+    let mut command = role.command();
+    if *role == Role::Worker {
+        command.arg(worker::BOUND);
+    }
+    Err(command.stdin(stdin).stdout(stdout).exec())
 }
 
 impl Started {

@@ -50,6 +50,9 @@ pub enum Task {
     CloseSocket(AbsPath, Uid),
 }
 
+/// What stands on the command line of a worker that is bound, see [`main`].
+pub(super) const BOUND: &str = "--bound";
+
 /// The last uid but one, which no account has.
 const NOBODYS: u32 = u32::MAX - 1;
 
@@ -132,11 +135,17 @@ fn converse(
 }
 
 /// The hidden command: becomes the account and does the task.
-pub fn main() -> io::Result<()> {
+///
+/// One that is `bound` was asked for by a service that may not become others: it ends processes and closes sockets, and works
+/// on nobody's files.
+pub fn main(bound: bool) -> io::Result<()> {
     let mut from = BufReader::new(io::stdin());
     let mut line = String::new();
     from.read_line(&mut line)?;
     let request: Request = serde_json::from_str(&line)?;
+    if bound && !matches!(request.task, Task::Kill | Task::CloseSocket(..)) {
+        return Err(io::Error::other("a service has no files to work on"));
+    }
     become_for_good(&request.identity)?;
     let up = Up {
         from: Mutex::new(Box::new(from)),

@@ -5,7 +5,20 @@ use crate::{
     support::{Accepting, bound_by, run, until},
     world::{BUILT, UID, World, policy},
 };
-use std::{fs, path::Path};
+use agentuser::{
+    host::{
+        Shared,
+        worker::{Identity, Task},
+    },
+    model::{Gid, Uid},
+};
+use serde_json::json;
+use std::{
+    fs,
+    io::Write,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 const ZONE: &str = r#"{"api.example": {"A": ["192.0.2.2"]}}"#;
 const GUARD: &str = include_str!("../../iptables/agentuser-guard.service");
@@ -86,4 +99,25 @@ fn the_rights_of_the_units_are_enough_and_each_has_its_own() {
         until("its end", || processes(&netns, &["guard", role]).is_empty().then_some(()));
     }
     drop(children);
+}
+
+/// Whoever has taken the guard can ask for a worker, but not for one that works on anybody's files.
+#[test]
+fn a_service_has_no_files_to_work_on() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let identity = Identity { uid: Uid(65_534), gid: Gid(65_534), groups: vec![] };
+    let shared = Shared::Traverse { dir: "/".parse().unwrap(), agent: Uid(UID), owner: Uid(0) };
+    let request = json!({ "identity": identity, "task": Task::Look(shared) }).to_string();
+    let ask = |arguments: &[&str]| {
+        let mut command = Command::new(BUILT);
+        let mut child = command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        writeln!(child.stdin.take().unwrap(), "{request}").unwrap();
+        let output = child.wait_with_output().unwrap();
+        (output.status.success(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (done, said) = ask(&["worker"]);
+    assert!(done && said.contains("passage"), "{said}");
+    assert_eq!(ask(&["worker", "--bound"]), (false, String::new()));
 }

@@ -40,7 +40,11 @@ pub(crate) enum Command {
     Keep,
     /// For agentuser itself to call
     #[command(hide = true)]
-    Worker,
+    Worker {
+        /// For a service that may not become others
+        #[arg(long)]
+        bound: bool,
+    },
     /// For agentuser itself to call
     #[command(hide = true)]
     Errand,
@@ -61,7 +65,7 @@ pub(super) fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Helper(command) => return helper::helper(&command),
         Command::Guard(arguments) => return guard::guard(&arguments),
         Command::Keep => crate::launch::keeper::humans().map_err(Failure::new)?,
-        Command::Worker => crate::host::worker::main().map_err(Failure::new)?,
+        Command::Worker { bound } => crate::host::worker::main(bound).map_err(Failure::new)?,
         Command::Errand => crate::host::errand::main().map_err(Failure::new)?,
     }
     Ok(ExitCode::SUCCESS)
