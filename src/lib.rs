@@ -21,8 +21,9 @@ pub mod doctor;
 pub mod engine;
 pub mod formats;
 pub mod gate;
-#[cfg(target_os = "linux")]
-pub mod guard;
+crate::on_linux! {
+    pub mod guard;
+}
 pub mod host;
 pub mod launch;
 pub mod model;

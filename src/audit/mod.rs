@@ -10,14 +10,12 @@ mod record;
 pub mod tally;
 pub mod view;
 
-#[cfg(target_os = "linux")]
-pub mod file;
-#[cfg(target_os = "linux")]
-pub mod journal;
-#[cfg(target_os = "linux")]
-pub mod listener;
-#[cfg(target_os = "linux")]
-pub(crate) mod process;
+crate::on_linux! {
+    pub mod file;
+    pub mod journal;
+    pub mod listener;
+    pub(crate) mod process;
+}
 
 pub use record::{Act, Denial, Record, parse, since};
 

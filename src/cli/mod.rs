@@ -21,9 +21,14 @@ mod share;
 mod situation;
 mod status;
 mod stop;
-#[cfg_attr(target_os = "linux", path = "linux/mod.rs")]
-#[cfg_attr(target_os = "macos", path = "macos/mod.rs")]
-mod system;
+crate::on_linux! {
+    #[path = "linux/mod.rs"]
+    mod system;
+}
+crate::on_macos! {
+    #[path = "macos/mod.rs"]
+    mod system;
+}
 mod teardown;
 
 pub use failure::Failure;

@@ -14,9 +14,14 @@
 pub mod bait;
 pub mod probe;
 pub mod programs;
-#[cfg_attr(target_os = "linux", path = "linux.rs")]
-#[cfg_attr(target_os = "macos", path = "macos.rs")]
-mod system;
+crate::on_linux! {
+    #[path = "linux.rs"]
+    mod system;
+}
+crate::on_macos! {
+    #[path = "macos.rs"]
+    mod system;
+}
 // What is tried on macOS is tested everywhere.
 #[cfg(test)]
 #[allow(clippy::duplicate_mod, reason = "on macOS it is the system's as well")]

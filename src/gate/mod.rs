@@ -27,18 +27,14 @@ pub mod message;
 pub mod resolvers;
 pub mod rules;
 
-#[cfg(target_os = "linux")]
-mod clients;
-#[cfg(target_os = "linux")]
-pub mod keeper;
-#[cfg(target_os = "linux")]
-pub mod parser;
-#[cfg(target_os = "linux")]
-mod refusals;
-#[cfg(target_os = "linux")]
-mod server;
-#[cfg(target_os = "linux")]
-mod upstream;
+crate::on_linux! {
+    mod clients;
+    pub mod keeper;
+    pub mod parser;
+    mod refusals;
+    mod server;
+    mod upstream;
+}
 
 use crate::model::desired::Firewall;
 use serde::{Deserialize, Serialize};

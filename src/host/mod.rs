@@ -23,6 +23,7 @@ mod mac_query;
 #[cfg(target_os = "macos")]
 pub mod macos;
 mod modes;
+mod only;
 #[cfg(target_os = "linux")]
 mod processes;
 #[cfg(target_os = "linux")]

@@ -3,26 +3,20 @@
 //! view sudo starts `view::session` as root instead, which makes the view, becomes the agent for good, and goes on as
 //! `enter` does.
 
-#[cfg(target_os = "linux")]
-pub mod brief;
-#[cfg(target_os = "linux")]
-pub mod canary;
-#[cfg(target_os = "linux")]
-pub mod confine;
-#[cfg(target_os = "linux")]
-pub mod enter;
+crate::on_linux! {
+    pub mod brief;
+    pub mod canary;
+    pub mod confine;
+    pub mod enter;
+    pub mod keeper;
+    mod limits;
+    mod repositories;
+    pub mod view;
+}
 pub mod environment;
-#[cfg(target_os = "linux")]
-pub mod keeper;
-#[cfg(target_os = "linux")]
-mod limits;
 pub mod relay;
-#[cfg(target_os = "linux")]
-mod repositories;
 pub mod request;
 pub mod secrets;
 mod sudo;
-#[cfg(target_os = "linux")]
-pub mod view;
 
 pub use sudo::{helper, quoted, sudo};

@@ -4,8 +4,6 @@
 //! Each message is a value of bytes that a pure function makes or reads; [`Socket`] alone talks to the kernel. netlink(7)
 //! has the frame; the numbers are those of the kernel's `include/uapi/linux/netfilter/` headers.
 
-#[cfg(target_os = "linux")]
-pub mod answers;
 pub mod diag;
 pub mod events;
 pub mod ipset;
@@ -13,11 +11,11 @@ pub mod message;
 pub mod nflog;
 pub mod nft;
 pub mod routes;
-#[cfg(target_os = "linux")]
-mod socket;
-
-#[cfg(target_os = "linux")]
-pub use socket::{PIECE, Socket};
+crate::on_linux! {
+    pub mod answers;
+    mod socket;
+    pub use socket::{PIECE, Socket};
+}
 
 /// Subsystems of `NETLINK_NETFILTER` (`nfnetlink.h`).
 mod subsystem {

@@ -16,9 +16,14 @@ pub mod config;
 pub mod kind;
 pub mod look;
 pub mod names;
-#[cfg_attr(target_os = "linux", path = "linux.rs")]
-#[cfg_attr(target_os = "macos", path = "macos.rs")]
-mod system;
+crate::on_linux! {
+    #[path = "linux.rs"]
+    mod system;
+}
+crate::on_macos! {
+    #[path = "macos.rs"]
+    mod system;
+}
 
 pub use compare::{Change, Finding, compare};
 pub use kind::{Kind, Rank};

@@ -4,14 +4,14 @@
 //! ACL: POSIX ACLs of Linux in `posix`, those of macOS in `aces`.
 
 pub mod aces;
-#[cfg(target_os = "linux")]
-mod posix;
 mod report;
 
 pub use crate::model::desired::Access;
 pub use aces::{AceJob, AcePrior, Aces, PassJob};
-#[cfg(target_os = "linux")]
-pub use posix::*;
+crate::on_linux! {
+    mod posix;
+    pub use posix::*;
+}
 pub use report::{Finding, Passage, PassageEnd, Report, Why};
 
 use crate::model::{AbsPath, Uid};

@@ -2,7 +2,6 @@
 //!
 //! For each change n of a setup, the machine dies before it or right after it; then, for each change k of a teardown, it
 //! dies again; then both are run to their end. Every kind of step takes part.
-#![cfg(target_os = "linux")]
 #![expect(
     clippy::unwrap_used,
     clippy::format_push_string,

@@ -3,32 +3,33 @@
 //! same test.
 //!
 //! The tests set agentuser up on this machine and take it away; a lock lets one of them do so at a time.
-#![cfg(target_os = "linux")]
-#![expect(
+#![allow(
     clippy::unwrap_used,
     clippy::print_stderr,
     clippy::format_push_string,
     reason = "a test may panic and say why, and need not be fast"
 )]
 
-mod agents;
-mod boot;
-mod canary;
-mod commands;
-mod guards;
-mod inbound;
-mod legacy;
-mod loopback;
-mod names;
-mod odd;
-mod older;
-mod outbound;
-mod presets;
-mod reapply;
-mod refresh;
-mod resolvers;
-mod sshd;
-mod subuids;
-#[path = "../support/mod.rs"]
-mod support;
-mod world;
+agentuser::on_linux! {
+    mod agents;
+    mod boot;
+    mod canary;
+    mod commands;
+    mod guards;
+    mod inbound;
+    mod legacy;
+    mod loopback;
+    mod names;
+    mod odd;
+    mod older;
+    mod outbound;
+    mod presets;
+    mod reapply;
+    mod refresh;
+    mod resolvers;
+    mod sshd;
+    mod subuids;
+    #[path = "../support/mod.rs"]
+    mod support;
+    mod world;
+}

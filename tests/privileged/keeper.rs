@@ -102,6 +102,32 @@ fn a_file_that_had_another_name_for_a_while() {
     sh(human, true, "cat b || exit 7", "").exits(7);
 }
 
+/// The human's keeper can't enter a directory that the agent closed; it watches it as soon as it can.
+#[test]
+fn a_directory_that_opens_later_is_kept() {
+    let Some(machine) = Machine::set_up() else { return };
+    let human = machine.human();
+    let _session = Session::start(human);
+    let agents = || keepers(human).into_iter().filter(|pid| processes_of(agents_uid()).contains(pid));
+    for pid in agents() {
+        kill(Pid::from_raw(pid), Signal::SIGSTOP).unwrap();
+    }
+    sh(human, true, "mkdir -m 700 d", "").ok();
+    std::thread::sleep(Duration::from_millis(300));
+    human.sh("ls d || exit 7", &[]).exits(7);
+    signal_keepers(human, Signal::SIGCONT);
+    until("the human enters it", || human.sh("ls d", &[]).status.success());
+    std::thread::sleep(Duration::from_millis(600));
+    human.sh("install -m 600 /etc/hostname d/f", &[]).ok();
+    until("the agent reads it", || sh(human, true, "cat d/f && echo 1 >>d/f", "").status.success());
+    // The control: without a keeper it stays closed.
+    signal_keepers(human, Signal::SIGSTOP);
+    human.sh("install -m 600 /etc/hostname d/g", &[]).ok();
+    std::thread::sleep(Duration::from_millis(300));
+    sh(human, true, "cat d/g || exit 7", "").exits(7);
+    signal_keepers(human, Signal::SIGCONT);
+}
+
 /// A mask that rises lets nobody else in: other entries lose first what it would give them.
 #[test]
 fn nobody_else_gains() {

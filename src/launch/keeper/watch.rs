@@ -3,19 +3,10 @@
 use super::sessions;
 use crate::{
     model::Uid,
-    share::{Kept, Told},
-};
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    fs::inotify::{CreateFlags, ReadFlags, Reader, init},
-    io::Errno,
+    share::{Inbox, Kept},
 };
 use std::{
-    collections::HashMap,
-    ffi::{CStr, CString},
     io,
-    mem::MaybeUninit,
-    os::fd::{AsFd, BorrowedFd},
     time::{Duration, Instant},
 };
 
@@ -38,24 +29,21 @@ pub(super) fn run(
     if trees.is_empty() {
         return Ok(());
     }
-    let inotify = init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
-    sweep(trees, inotify.as_fd());
+    let inbox = Inbox::new()?;
+    sweep(trees, &inbox);
     let (mut seen, mut looked, mut swept) = (Instant::now(), Instant::now(), Instant::now());
     let mut tidy = true;
-    let mut again = Instant::now();
     loop {
-        let pause = trees.iter().filter_map(Kept::again_in).min();
-        let events =
-            wait(inotify.as_fd(), pause.map_or(LOOK, |pause| pause.saturating_sub(again.elapsed())))?;
-        if events && !mend(trees, inotify.as_fd())? {
-            sweep(trees, inotify.as_fd());
+        let again = trees.iter().filter_map(Kept::again_at).min();
+        let pause = again.map(|again| again.saturating_duration_since(Instant::now()));
+        if inbox.wait(pause.map_or(LOOK, |pause| pause.min(LOOK)))? && !mend(trees, &inbox)? {
+            sweep(trees, &inbox);
             swept = Instant::now();
         }
-        if pause.is_some_and(|pause| again.elapsed() >= pause) {
+        if again.is_some_and(|again| again <= Instant::now()) {
             for tree in trees {
-                tree.look_again(inotify.as_fd());
+                tree.look_again(&inbox);
             }
-            again = Instant::now();
         }
         if looked.elapsed() < LOOK {
             continue;
@@ -75,7 +63,7 @@ pub(super) fn run(
         }
         if blind || !running && !tidy {
             // The last process is gone: what an event has not told of is found now.
-            sweep(trees, inotify.as_fd());
+            sweep(trees, &inbox);
             swept = Instant::now();
             tidy |= !running;
         } else if !running && seen.elapsed() > LINGER {
@@ -84,103 +72,36 @@ pub(super) fn run(
     }
 }
 
-fn sweep(trees: &[Kept], inotify: BorrowedFd<'_>) {
+fn sweep(trees: &[Kept], inbox: &Inbox) {
     for tree in trees {
         // One that can't be walked has no keeper, and no harm done.
-        let _ = tree.sweep(inotify);
-    }
-}
-
-/// Waits for events, for some time.
-fn wait(inotify: BorrowedFd<'_>, most: Duration) -> io::Result<bool> {
-    let mut one = [PollFd::new(&inotify, PollFlags::IN)];
-    let most = Timespec { tv_sec: most.as_secs().cast_signed(), tv_nsec: most.subsec_nanos().into() };
-    match poll(&mut one, Some(&most)) {
-        Ok(ready) => Ok(ready > 0),
-        Err(Errno::INTR) => Ok(false),
-        Err(errno) => Err(errno.into()),
+        let _ = tree.sweep(inbox);
     }
 }
 
 /// Mends what the waiting events name; false where some were lost.
-fn mend(trees: &[Kept], inotify: BorrowedFd<'_>) -> io::Result<bool> {
-    let mut room = vec![MaybeUninit::<u8>::uninit(); 64 * 1024];
-    let mut events = Reader::new(inotify, &mut room);
+fn mend(trees: &[Kept], inbox: &Inbox) -> io::Result<bool> {
     let began = Instant::now();
-    let mut mending: Vec<_> = trees.iter().map(|tree| tree.mending(inotify)).collect();
-    let mut batch = Batch::default();
-    // Under a flood it looks up now and then, for sessions may have ended; what has been read is worked off first.
+    let mut mending: Vec<_> = trees.iter().map(|tree| tree.mending(inbox)).collect();
+    // Under a flood it looks up now and then, for sessions may have ended.
     while began.elapsed() < LOOK {
-        loop {
-            let event = match events.next() {
-                Ok(event) => event,
-                Err(Errno::AGAIN | Errno::INTR) => return Ok(true),
-                Err(errno) => return Err(errno.into()),
-            };
-            let told = event.events();
-            if told.contains(ReadFlags::QUEUE_OVERFLOW) {
-                return Ok(false);
-            }
-            batch.add(event.wd(), told, event.file_name());
-            if events.is_buffer_empty() {
-                break;
-            }
+        inbox.take_in()?;
+        let batch = inbox.batch();
+        if batch.is_empty() {
+            return Ok(true);
         }
-        for ((watch, name), told) in batch.named.drain(..) {
-            mending.iter_mut().any(|tree| tree.mend(watch, &name, told));
-        }
-        for watch in batch.gone.drain(..) {
+        // First, for a new directory may have got a number that was theirs.
+        for watch in batch.gone {
             for tree in trees {
                 tree.forget(watch);
             }
         }
-        batch.known.clear();
-    }
-    Ok(true)
-}
-
-/// Events that were read together. All of them happened before anything is looked at, so that one look at a name is enough.
-#[derive(Default)]
-struct Batch {
-    /// Watches and names in the order in which they came up.
-    named: Vec<((i32, CString), Told)>,
-    /// Where each is in that list.
-    known: HashMap<(i32, CString), usize>,
-    /// Watches that the kernel took away: nothing comes of them after that.
-    gone: Vec<i32>,
-}
-
-impl Batch {
-    fn add(&mut self, watch: i32, events: ReadFlags, name: Option<&CStr>) {
-        if events.contains(ReadFlags::IGNORED) {
-            self.gone.push(watch);
-        } else if let Some(name) = name {
-            let key = (watch, name.to_owned());
-            let at = *self.known.entry(key.clone()).or_insert_with(|| {
-                self.named.push((key, Told::default()));
-                self.named.len() - 1
-            });
-            let told = &mut self.named[at].1;
-            told.made |= events.contains(ReadFlags::CREATE);
-            told.moved_in |= events.contains(ReadFlags::MOVED_TO);
-            told.changed |= events.contains(ReadFlags::ATTRIB);
+        if batch.lost {
+            return Ok(false);
+        }
+        for ((watch, name), told) in batch.named {
+            mending.iter_mut().any(|tree| tree.mend(watch, &name, told));
         }
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_look_at_a_name_for_all_that_was_told_of_it() {
-        let mut batch = Batch::default();
-        batch.add(1, ReadFlags::CREATE | ReadFlags::ISDIR, Some(c"a"));
-        batch.add(2, ReadFlags::ATTRIB, Some(c"a"));
-        batch.add(1, ReadFlags::ATTRIB, Some(c"a"));
-        batch.add(2, ReadFlags::IGNORED, None);
-        let told = |watch, made, changed| ((watch, c"a".to_owned()), Told { made, changed, moved_in: false });
-        assert_eq!(batch.named, [told(1, true, true), told(2, false, true)]);
-        assert_eq!(batch.gone, [2]);
-    }
+    Ok(true)
 }

@@ -47,6 +47,8 @@ pub(super) struct Change {
     default: Option<Bytes>,
     /// It had an ACL that is not ours.
     pub(super) record: bool,
+    /// The permission bits that it will have.
+    pub(super) mode: u32,
     why: Why,
 }
 
@@ -208,9 +210,9 @@ impl Grant<'_> {
             self.owner != self.job.agent && acl.is_some_and(|acl| !is_ours(acl, &self.job.tags()))
         };
         let ours = found.is_some() && !foreign(found);
-        let mode = Acl::from_mode(meta.mode);
-        let access = found.unwrap_or(&mode);
-        let new_access = (!holds(access, &entries)).then(|| grant(access, &entries).render());
+        let plain = Acl::from_mode(meta.mode);
+        let access = found.unwrap_or(&plain);
+        let new_access = (!holds(access, &entries)).then(|| grant(access, &entries));
         let lacks_default = meta.is_dir() && default.is_none_or(|acl| !holds_default(acl, &entries));
         let new_default = lacks_default.then(|| grant_default(default, access, &entries).render());
         let why = match (&new_access, &new_default) {
@@ -220,7 +222,8 @@ impl Grant<'_> {
             (Some(_), _) => Why::Missing,
         };
         let record = foreign(found) || foreign(default);
-        Some(Change { access: new_access, default: new_default, record, why })
+        let mode = new_access.as_ref().unwrap_or(access).mode();
+        Some(Change { access: new_access.map(|acl| acl.render()), default: new_default, record, mode, why })
     }
 
     /// Makes a change, or only tells that it is needed.

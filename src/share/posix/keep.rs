@@ -5,8 +5,15 @@
 //! wider mask would let through ([`super::entries::grant`]). The watch comes before the look: what is made meanwhile is in
 //! the listing or in an event.
 //!
+//! A keeper's own changes would be events, too. So a new directory is watched for modes only when what it holds has been mended,
+//! and looked at once more; elsewhere they are known by the mode that was left, and cost one look and no reading of an ACL.
+//!
 //! What had an ACL that is not ours is left alone, for its record could not be kept; so are private keys, which ssh and gpg
 //! refuse as soon as a group's bit shows, and git's short-lived locks.
+
+mod inbox;
+
+pub use inbox::Inbox;
 
 use super::{
     Job, NoSink, ShareError,
@@ -21,22 +28,17 @@ use crate::{
     host::dir::{Dir, Meta, Place},
     model::Uid,
 };
-use rustix::{
-    fs::{
-        FileType,
-        inotify::{WatchFlags, add_watch},
-    },
-    io::Errno,
-};
+use inbox::Told;
+use rustix::{fs::FileType, io::Errno};
 use std::{
     collections::HashMap,
     ffi::{CStr, CString},
-    os::fd::{AsFd, AsRawFd, BorrowedFd},
+    os::fd::AsFd,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// How long an answer that the tree is shared holds, in microseconds. Taking a project back goes over the tree more than once,
@@ -46,15 +48,20 @@ const HOLDS: u64 = 300;
 /// How often a file with another name is looked at once more, and how long after the first time; after each, four times that.
 const LOOKS: u32 = 6;
 const FIRST_LOOK: Duration = Duration::from_millis(2);
-/// How many wait for that at most. The others are left to a sweep.
+/// How long the other party's new directory waits. What that party unpacks is not this keeper's to mend, and to watch it meanwhile
+/// would take a processor from the keeper whose it is.
+const THEIRS: Duration = Duration::from_millis(200);
+/// How often it waits on, while names come there.
+const MOST_LOOKS_AT_THEIRS: u32 = 10;
+/// How many names wait at most.
 const MOST_AGAIN: usize = 1024;
 
-/// What the kernel tells of a directory: names that come, and modes that change.
-const TOLD: WatchFlags = WatchFlags::CREATE
-    .union(WatchFlags::MOVED_TO)
-    .union(WatchFlags::ATTRIB)
-    .union(WatchFlags::ONLYDIR)
-    .union(WatchFlags::EXCL_UNLINK);
+/// How many directories stay open while events are worked off.
+const OPEN: usize = 4;
+/// After how many changes of its own a keeper takes in what the kernel tells of them.
+const OWN_CHANGES: u64 = 1024;
+/// How many objects are known by the mode that was left. The others are read again.
+const MOST_LEFT: usize = 16 * 1024;
 
 /// A shared tree under watch, for one owner's files.
 pub struct Kept {
@@ -70,8 +77,21 @@ pub struct Kept {
     /// When the tree was opened, and how many microseconds later it was last found to be shared.
     opened: Instant,
     shared_at: AtomicU64,
-    /// Files of the human's that had another name, each with how often it was looked at.
-    again: Mutex<Vec<(Place, CString, u32)>>,
+    /// What is to be looked at once more.
+    again: Mutex<Vec<Again>>,
+    /// The permission bits that changed objects were left with, by inode number.
+    left: Mutex<HashMap<u64, u32>>,
+    /// How many changes were made, for [`OWN_CHANGES`].
+    changes: AtomicU64,
+}
+
+/// A name that is looked at once more.
+struct Again {
+    at: Instant,
+    above: Place,
+    name: CString,
+    /// How often it was.
+    looks: u32,
 }
 
 /// Directories under watch.
@@ -79,7 +99,7 @@ pub struct Kept {
 struct Watched {
     /// By the number of the watch: where it was when the watch was set, and its inode number.
     places: HashMap<i32, (Place, u64)>,
-    /// The number of the watch by that of the inode, which nobody else gets before the watch is gone.
+    /// The number of the watch by that of the inode.
     watches: HashMap<u64, i32>,
 }
 
@@ -103,35 +123,73 @@ impl Kept {
             opened: Instant::now(),
             shared_at: AtomicU64::new(0),
             again: Mutex::default(),
+            left: Mutex::default(),
+            changes: AtomicU64::new(0),
         })
     }
 
-    /// When files are to be looked at once more that had another name, if there are any. A name that goes raises no event where
-    /// the other one stays, and git gives its objects their names so.
-    pub fn again_in(&self) -> Option<Duration> {
-        let looks = self.waiting().iter().map(|(_, _, looks)| *looks).min()?;
-        Some(FIRST_LOOK * 4_u32.pow(looks))
+    /// When something is to be looked at once more, if anything is: directories of the other party's, and files that had
+    /// another name. A name that goes raises no event where the other one stays, and git gives its objects their names so.
+    pub fn again_at(&self) -> Option<Instant> {
+        self.waiting().iter().map(|again| again.at).min()
     }
 
-    /// Looks at these files, and mends those that have one name by now.
-    pub fn look_again(&self, inotify: BorrowedFd<'_>) {
-        let names = std::mem::take(&mut *self.waiting());
-        let (pass, mut local) = (self.pass(inotify), Local::default());
-        for (place, name, looks) in names {
-            let Ok(dir) = place.open(&self.root) else { continue };
+    /// Looks at what it is time for.
+    pub fn look_again(&self, inbox: &Inbox) {
+        let now = Instant::now();
+        let due: Vec<Again> = self.waiting().extract_if(.., |again| again.at <= now).collect();
+        let (pass, mut local) = (self.pass(inbox), Local::default());
+        for Again { above, name, looks, .. } in due {
+            let Ok(dir) = above.open(&self.root) else { continue };
             let Ok(meta) = dir.meta_at(&name) else { continue };
-            if meta.kind != FileType::RegularFile || meta.dev != self.device {
-            } else if meta.nlink == 1 {
-                pass.visit(&mut local, Spot { dir: &dir, above: &place, name: &name }, &meta);
-                let _ = pass.leave(&mut local, &dir, &place);
+            let spot = Spot { dir: &dir, above: &above, name: &name };
+            if meta.dev != self.device {
+            } else if meta.is_dir() {
+                if self.watches(meta.ino, &above.child(&name)) {
+                } else if looks < MOST_LOOKS_AT_THEIRS && is_busy(&dir, &name) {
+                    self.later(THEIRS, above, name, looks + 1);
+                } else {
+                    let _ = walk_from(&self.root, &self.job, &pass, spot, &meta);
+                }
+            } else if meta.kind == FileType::RegularFile && meta.nlink == 1 {
+                pass.visit(&mut local, spot, &meta);
+                let _ = pass.leave(&mut local, &dir, &above);
             } else if looks + 1 < LOOKS {
-                self.waiting().push((place, name, looks + 1));
+                self.later(FIRST_LOOK * 4_u32.pow(looks + 1), above, name, looks + 1);
             }
         }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Vec<(Place, CString, u32)>> {
+    /// Has a name looked at once more; answers false where too many wait.
+    fn later(&self, after: Duration, above: Place, name: CString, looks: u32) -> bool {
+        let mut waiting = self.waiting();
+        let has_room = waiting.len() < MOST_AGAIN;
+        if has_room {
+            waiting.push(Again { at: Instant::now() + after, above, name, looks });
+        }
+        has_room
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Vec<Again>> {
         self.again.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn left(&self) -> MutexGuard<'_, HashMap<u64, u32>> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes what the next event of an object will find, if nobody changes it before.
+    fn leave(&self, meta: &Meta, mode: u32) {
+        let mut left = self.left();
+        if left.len() >= MOST_LEFT {
+            left.clear();
+        }
+        left.insert(meta.ino, mode);
+    }
+
+    /// Whether an object is as it was left: chmod(1) shows, for an ACL's mask is in the mode. Answers yes once for each time.
+    fn is_as_left(&self, meta: &Meta) -> bool {
+        self.left().remove(&meta.ino) == Some(meta.mode & 0o777)
     }
 
     /// Whether some directory could not be watched, so that only a sweep sees what is made there.
@@ -140,23 +198,25 @@ impl Kept {
     }
 
     /// Watches and mends everything. A tree that is no longer shared is left alone.
-    pub fn sweep(&self, inotify: BorrowedFd<'_>) -> Result<(), ShareError> {
+    pub fn sweep(&self, inbox: &Inbox) -> Result<(), ShareError> {
         if !self.is_shared() {
             return Ok(());
         }
         self.blind.store(false, Ordering::Relaxed);
-        walk(&self.root, &self.job, &NoSink, &self.pass(inotify)).map(drop)
+        walk(&self.root, &self.job, &NoSink, &self.pass(inbox)).map(drop)
     }
 
     /// Begins to work off events that are waiting.
-    pub fn mending<'a>(&'a self, inotify: BorrowedFd<'a>) -> Mending<'a> {
-        Mending { pass: self.pass(inotify), local: Local::default(), at: None }
+    pub fn mending<'a>(&'a self, inbox: &'a Inbox) -> Mending<'a> {
+        Mending { pass: self.pass(inbox), local: Local::default(), open: Vec::with_capacity(OPEN) }
     }
 
     /// Forgets a watch that the kernel has taken away.
     pub fn forget(&self, watch: i32) {
         let mut watched = self.watched();
-        if let Some((_, inode)) = watched.places.remove(&watch) {
+        let Some((_, inode)) = watched.places.remove(&watch) else { return };
+        // Another directory may have the number, and a watch of its own, by now.
+        if watched.watches.get(&inode) == Some(&watch) {
             watched.watches.remove(&inode);
         }
     }
@@ -191,31 +251,21 @@ impl Kept {
         acl.is_some_and(|acl| is_ours(&acl, &self.job.tags()))
     }
 
-    fn pass<'a>(&'a self, inotify: BorrowedFd<'a>) -> Keep<'a> {
+    fn pass<'a>(&'a self, inbox: &'a Inbox) -> Keep<'a> {
         let (job, owner, calls) = (&self.job, self.owner, self.calls);
         let grant = Grant { job, owner, calls, sink: Some(&NoSink), groups: self.groups.clone() };
-        Keep { kept: self, inotify, grant }
+        Keep { kept: self, inbox, grant }
     }
 }
 
-/// What events that wait tell of a name. One look answers all of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Told {
-    /// It was made here.
-    pub made: bool,
-    /// It was moved here.
-    pub moved_in: bool,
-    /// Its mode or owner changed.
-    pub changed: bool,
-}
-
-/// One tree's part in a batch of events. Most events that come together are about one directory, which stays open to look
-/// at what it holds. Before anything of the human's is changed there, it is opened anew: it may have been moved out of the
+/// One tree's part in a batch of events. Most events that come together are about few directories, which stay open to look
+/// at what they hold. Before anything of the human's is changed there, it is opened anew: it may have been moved out of the
 /// project since.
 pub struct Mending<'a> {
     pass: Keep<'a>,
     local: Local,
-    at: Option<(i32, Place, Dir)>,
+    /// By the number of the watch, the one that was used last at the end.
+    open: Vec<(i32, Place, Dir)>,
 }
 
 impl Mending<'_> {
@@ -223,27 +273,39 @@ impl Mending<'_> {
     /// another tree.
     pub fn mend(&mut self, watch: i32, name: &CStr, told: Told) -> bool {
         let kept = self.pass.kept;
-        if self.at.as_ref().is_none_or(|(at, ..)| *at != watch) {
+        if let Some(at) = self.open.iter().position(|(at, ..)| *at == watch) {
+            self.open[at..].rotate_left(1);
+        } else {
             let known = kept.watched().places.get(&watch).cloned();
             let Some((place, _)) = known else { return false };
             // What can't be reached any more is gone, or was moved; then an event from where it is now tells of it.
             let Ok(dir) = place.open(&kept.root) else { return true };
-            self.at = Some((watch, place, dir));
+            if self.open.len() == OPEN {
+                self.open.remove(0);
+            }
+            self.open.push((watch, place, dir));
         }
-        let Some((_, place, dir)) = &self.at else { return true };
+        let Some((_, place, dir)) = self.open.last() else { return true };
         let Ok(meta) = dir.meta_at(name) else { return true };
         if meta.kind == FileType::Symlink || meta.dev != kept.device {
             return true;
         }
+        let is_own_change = told == Told { changed: true, ..Told::default() } && kept.is_as_left(&meta);
         if !meta.is_dir() {
+            if is_own_change {
+                return true;
+            }
             self.pass.visit(&mut self.local, Spot { dir, above: place, name }, &meta);
             if self.local.deferred.is_empty() {
                 return true;
             }
         }
-        // A walk through its parent may have been there since it was made.
-        let came = told.moved_in || told.made && meta.is_dir() && !kept.watches(meta.ino, &place.child(name));
-        if meta.is_dir() && !came && !told.changed {
+        // A walk through its parent may have been there since it was made. One that could not be entered before may be open now.
+        let came = meta.is_dir() && (told.moved_in || !kept.watches(meta.ino, &place.child(name)));
+        if meta.is_dir() && !came && (!told.changed || is_own_change) {
+            return true;
+        }
+        if came && meta.uid != kept.owner && kept.later(THEIRS, place.clone(), name.to_owned(), 0) {
             return true;
         }
         let Ok(dir) = place.open(&kept.root) else {
@@ -264,7 +326,7 @@ impl Mending<'_> {
 
 struct Keep<'a> {
     kept: &'a Kept,
-    inotify: BorrowedFd<'a>,
+    inbox: &'a Inbox,
     grant: Grant<'a>,
 }
 
@@ -279,31 +341,55 @@ impl Keep<'_> {
         has_more && self.kept.owner == meta.uid && self.kept.owner != self.kept.job.agent
     }
 
-    /// Mends an object that can't be replaced by one of somebody else's under us. What fails is left to the next sweep.
+    /// Mends an object that can't be replaced by one of somebody else's under us, and answers whether it did, and which permission
+    /// bits it has then. What fails is left to the next sweep.
     fn settle(
         &self,
         local: &mut Local,
         target: Target<'_>,
         meta: &Meta,
         path: impl FnOnce() -> crate::host::dir::PathBytes,
-    ) {
-        match self.grant.change(&mut local.fresh, target, meta, false) {
-            Ok(Some(change)) if change.record => {}
-            found @ Ok(Some(_)) => {
-                let path = path();
-                if !is_left_alone(path.as_bytes()) && self.kept.is_shared() {
-                    self.grant.finish(&mut local.report, target, found, || path);
-                }
+    ) -> (bool, u32) {
+        if let Ok(Some(change)) = self.grant.change(&mut local.fresh, target, meta, false)
+            && !change.record
+        {
+            let path = path();
+            if !is_left_alone(path.as_bytes()) && self.kept.is_shared() {
+                let mode = change.mode;
+                self.grant.finish(&mut local.report, target, Ok(Some(change)), || path);
+                return (true, mode);
             }
-            _ => {}
+        }
+        (false, meta.mode & 0o777)
+    }
+
+    /// The same for a name in an open directory.
+    fn settle_name(
+        &self,
+        local: &mut Local,
+        target: Target<'_>,
+        meta: &Meta,
+        (above, name): (&Place, &CStr),
+    ) {
+        let (changed, mode) = self.settle(local, target, meta, || above.path_of(name));
+        if let Some(untold) = &mut local.untold {
+            untold.push((name.to_owned(), mode));
+        } else if changed {
+            self.own_change(meta, mode);
         }
     }
-}
 
-impl Pass for Keep<'_> {
-    fn enter(&self, dir: &Dir, place: &Place, inode: u64) {
-        let path = format!("/proc/self/fd/{}", dir.as_fd().as_raw_fd());
-        match add_watch(self.inotify, path, TOLD) {
+    /// Notes a change that an event will tell of.
+    fn own_change(&self, meta: &Meta, mode: u32) {
+        self.kept.leave(meta, mode);
+        if self.kept.changes.fetch_add(1, Ordering::Relaxed) % OWN_CHANGES == OWN_CHANGES - 1 {
+            // What it can't take in it is told to have lost.
+            let _ = self.inbox.take_in();
+        }
+    }
+
+    fn watch(&self, dir: &Dir, place: &Place, inode: u64, modes: bool) {
+        match self.inbox.watch(dir, modes) {
             Ok(watch) => {
                 let mut watched = self.kept.watched();
                 watched.places.insert(watch, (place.clone(), inode));
@@ -313,24 +399,32 @@ impl Pass for Keep<'_> {
             Err(_) => {}
         }
     }
+}
+
+impl Pass for Keep<'_> {
+    fn enter(&self, local: &mut Local, dir: &Dir, place: &Place, inode: u64) {
+        let is_new = !self.kept.watches(inode, place);
+        self.watch(dir, place, inode, !is_new);
+        local.untold = is_new.then(Vec::new);
+    }
 
     fn visit(&self, local: &mut Local, spot: Spot<'_>, meta: &Meta) {
         // Directories have their turn in `done`, when what they hold is watched and mended.
         let later = meta.is_dir() && meta.mode & 0o400 != 0;
         if self.is_linked(meta) {
-            let mut waiting = self.kept.waiting();
-            if waiting.len() < MOST_AGAIN {
-                waiting.push((spot.above.clone(), spot.name.to_owned(), 0));
-            }
+            // Where too many wait, the others are left to a sweep.
+            let _ = self.kept.later(FIRST_LOOK, spot.above.clone(), spot.name.to_owned(), 0);
         } else if !later && self.is_of_concern(spot.name, meta) {
             let target = Target::Name(spot.dir.as_fd(), spot.name);
             if self.kept.owner == self.kept.job.agent {
                 // Whoever could put another file in its place is the agent itself, or the human.
-                return self.settle(local, target, meta, || spot.path());
+                return self.settle_name(local, target, meta, (spot.above, spot.name));
             }
             let by_name = self.grant.change(&mut local.fresh, target, meta, false);
             if matches!(by_name, Ok(Some(_))) {
                 local.deferred.push(spot.name.to_owned());
+            } else if let Some(untold) = &mut local.untold {
+                untold.push((spot.name.to_owned(), meta.mode & 0o777));
             }
         }
     }
@@ -340,20 +434,41 @@ impl Pass for Keep<'_> {
         for name in names {
             let Ok((pin, meta)) = super::grant::pin(dir, &name) else { continue };
             if self.is_of_concern(&name, &meta) {
-                self.settle(local, Target::Pin(pin.as_fd()), &meta, || above.path_of(&name));
+                self.settle_name(local, Target::Pin(pin.as_fd()), &meta, (above, &name));
             }
         }
         Ok(())
     }
 
     fn done(&self, local: &mut Local, dir: &Dir, place: &Place) -> Result<(), ShareError> {
-        if let Ok(meta) = dir.meta()
-            && meta.uid == self.kept.owner
-        {
-            self.settle(local, Target::Name(dir.as_fd(), c"."), &meta, || place.path());
+        let Ok(meta) = dir.meta() else { return Ok(()) };
+        if meta.uid == self.kept.owner {
+            let (changed, mode) = self.settle(local, Target::Name(dir.as_fd(), c"."), &meta, || place.path());
+            if changed {
+                self.own_change(&meta, mode);
+            }
         }
-        Ok(())
+        let Some(untold) = local.untold.take() else { return Ok(()) };
+        self.watch(dir, place, meta.ino, true);
+        for (name, mode) in untold {
+            if let Ok(meta) = dir.meta_at(&name)
+                && meta.mode & 0o777 != mode
+                && meta.kind != FileType::Symlink
+            {
+                self.visit(local, Spot { dir, above: place, name: &name }, &meta);
+            }
+        }
+        self.leave(local, dir, place)
     }
+}
+
+/// Whether names came or went in a directory since it was last looked at.
+fn is_busy(above: &Dir, name: &CStr) -> bool {
+    let Ok(stat) = above.open_child(name).and_then(rustix::fs::fstat) else { return false };
+    let nanoseconds = u32::try_from(stat.st_mtime_nsec).unwrap_or(0);
+    let changed = SystemTime::UNIX_EPOCH + Duration::new(stat.st_mtime.try_into().unwrap_or(0), nanoseconds);
+    // A time in the future, after the clock was set, tells nothing.
+    changed.elapsed().is_ok_and(|since| since <= THEIRS)
 }
 
 /// A key as ssh and openssl make them, as long as nobody but its owner may read it.

@@ -29,7 +29,7 @@ mod xattr;
 
 pub use error::ShareError;
 pub use inspect::{Inspection, inspect};
-pub use keep::{Kept, Mending, Told};
+pub use keep::{Inbox, Kept, Mending};
 pub use moved::moved;
 pub use record::{AclBytes, HexError, Prior, PriorRecord};
 pub use traverse::{traverse_apply, traverse_check, traverse_revert};

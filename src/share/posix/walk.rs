@@ -61,6 +61,8 @@ pub(super) struct Local {
     pub(super) links: Vec<Link>,
     /// Names in the directory at hand which need more than a look.
     pub(super) deferred: Vec<CString>,
+    /// Files in the directory at hand and their permission bits, where changes of these are not told of yet.
+    pub(super) untold: Option<Vec<(CString, u32)>>,
     /// Whether names in the directory at hand may change under us, where that was asked.
     renamable: Option<bool>,
     /// Inode numbers of recorded objects that were found.
@@ -84,7 +86,7 @@ impl Local {
 /// What is done to each object.
 pub(super) trait Pass: Sync {
     /// Comes into a directory with this inode number, before it is listed.
-    fn enter(&self, _dir: &Dir, _place: &Place, _inode: u64) {}
+    fn enter(&self, _local: &mut Local, _dir: &Dir, _place: &Place, _inode: u64) {}
 
     /// Looks at an object that is no symbolic link and lies on the root's device.
     fn visit(&self, local: &mut Local, spot: Spot<'_>, meta: &Meta);
@@ -198,8 +200,12 @@ impl<P: Pass> Walk<'_, P> {
                 }
             }
             if mine.is_empty() {
-                self.lock().busy -= 1;
-                self.more.notify_all();
+                let mut queue = self.lock();
+                queue.busy -= 1;
+                // They wait with the lock given back, so that none is missed.
+                if self.idle.load(Ordering::Relaxed) > 0 {
+                    self.more.notify_all();
+                }
             } else if self.idle.load(Ordering::Relaxed) > 0 {
                 // The oldest are the highest in the tree, and stand for the most work.
                 self.lock().waiting.extend(mine.drain(..mine.len() / 2));
@@ -243,7 +249,7 @@ impl<P: Pass> Walk<'_, P> {
         let mut below = Vec::new();
         let place = &waiting.place;
         let Some(dir) = self.open(local, waiting) else { return Ok(below) };
-        self.pass.enter(&dir, place, waiting.inode);
+        self.pass.enter(local, &dir, place, waiting.inode);
         let before = local.report.objects;
         local.renamable = None;
         let listed = dir.each_once(buffer, |name, kind| {
