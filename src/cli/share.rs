@@ -22,8 +22,9 @@ pub(crate) struct Arguments {
     /// The agent may read, not write
     #[arg(long)]
     read_only: bool,
-    #[command(flatten)]
-    system: system::ShareArguments,
+    /// Replace files that have other names outside the project by copies, so that the agent may write them
+    #[arg(long)]
+    break_links: bool,
 }
 
 #[derive(Args, Debug)]
@@ -39,9 +40,8 @@ pub(crate) fn share(global: &Global, arguments: &Arguments) -> Result<ExitCode, 
     let project = Project { access, ..Project::new(path.clone()) };
     let mut line = vec![OsString::from("share"), path.as_str().into()];
     line.extend(arguments.read_only.then(|| "--read-only".into()));
-    let break_links = arguments.system.break_links();
-    line.extend(break_links.then(|| "--break-links".into()));
-    let links = break_links.then_some(&path);
+    line.extend(arguments.break_links.then(|| "--break-links".into()));
+    let links = arguments.break_links.then_some(&path);
     change(global, Change { line, links, path: &path, at_begin: true }, |text, name, known| match known {
         Some(_) => edit::set_access(text, name, &path, access),
         None => edit::add_project(text, name, &project),

@@ -100,6 +100,7 @@ fn sharing(desired: &Desired) -> Vec<AnyStep> {
             agent: agent.clone(),
             human: human(&desired.human),
             access: project.access,
+            break_links: false,
         };
         ShareAces { job, records: places::state(&desired.name) }.into()
     };

@@ -7,6 +7,7 @@
 //! macOS lets everybody give a file that they can reach a second name, so a file with several names gets nothing unless all
 //! of them were found in the tree: through one of them the agent could have brought in a file of the human's from elsewhere.
 
+mod breaking;
 mod grant;
 mod inspect;
 mod moved;
@@ -45,6 +46,9 @@ pub struct AceJob {
     pub human: Party,
     /// What the agent may do.
     pub access: Access,
+    /// Whether files with names outside the project are replaced by copies, so that the agent may use them.
+    #[serde(default)]
+    pub break_links: bool,
 }
 
 /// A directory on the way to a project.
@@ -145,7 +149,7 @@ pub trait Tree {
     fn children(&self, dir: &str) -> Result<Vec<Object>, HostError>;
     /// Runs ls(1) in a directory.
     fn list(&self, dir: &str, command: &Command) -> Result<Output, HostError>;
-    /// Runs chmod(1) in a directory.
+    /// Runs chmod(1), cp(1), mv(1) or rm(1) in a directory.
     fn change(&mut self, dir: &str, command: &Command) -> Result<Output, HostError>;
     /// Keeps what was there before; it is on the disk when this returns.
     fn keep(&mut self, priors: &[AcePrior]) -> Result<(), HostError>;

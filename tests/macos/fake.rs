@@ -158,7 +158,7 @@ impl Tree for Changed<'_> {
 
     fn change(&mut self, dir: &str, command: &Command) -> Result<Output, HostError> {
         let (dir, account) = (at(&self.root, dir), self.account);
-        self.fake.change(|disk| disk.people.chmod(account, &dir, command))
+        self.fake.change(|disk| disk.people.change(account, &dir, command))
     }
 
     fn keep(&mut self, priors: &[AcePrior]) -> Result<(), HostError> {

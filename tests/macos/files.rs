@@ -117,8 +117,31 @@ impl Files {
         ended(i32::from(!missing.is_empty()), out, missing)
     }
 
+    /// What changes files, as an account.
+    pub(crate) fn change(&mut self, account: Uid, dir: &str, command: &Command) -> Output {
+        let args: Vec<_> = command.args.iter().map(String::as_str).collect();
+        let path = |name: &str| format!("{dir}/{}", name.strip_prefix("./").unwrap());
+        match (command.program, &args[..]) {
+            (Program::Cp, ["-n", "-p", "--", from, to]) => {
+                let Some(mut node) = self.0.get(&path(from)).cloned() else {
+                    return ended(1, String::new(), format!("cp: {from}: No such file or directory\n"));
+                };
+                node.inode = self.0.values().map(|node| node.inode).max().unwrap() + 1;
+                node.owner = account.0;
+                self.0.entry(path(to)).or_insert(node);
+            }
+            (Program::Mv, ["-f", "--", from, to]) => {
+                let node = self.0.remove(&path(from)).unwrap();
+                self.0.insert(path(to), node);
+            }
+            (Program::Rm, ["-f", "--", name]) => drop(self.0.remove(&path(name))),
+            _ => return self.chmod(account, dir, command),
+        }
+        ended(0, String::new(), String::new())
+    }
+
     /// `/bin/chmod -h +a ENTRY -- NAME...` and its like, as an account.
-    pub(crate) fn chmod(&mut self, account: Uid, dir: &str, command: &Command) -> Output {
+    fn chmod(&mut self, account: Uid, dir: &str, command: &Command) -> Output {
         assert_eq!(command.program, Program::Chmod);
         let (options, names) =
             command.args.split_at(command.args.iter().position(|arg| arg == "--").unwrap());

@@ -312,6 +312,28 @@ fn who_may_what_with_the_files() {
 }
 
 #[test]
+fn files_with_names_outside_get_copies_where_that_is_asked_for() {
+    let mut fake = machine();
+    assert!(set_up(&mut fake, &["bot"]));
+    let (inside, outside) = ("/Users/ann/src/shop/secret", "/Users/ann/secret");
+    let first = fake.disk.people.0[outside].clone();
+    assert!(!fake.disk.people.may(inside, "bot", "read"));
+    let mut plan = plans(&fake, &["bot"]).pop().unwrap();
+    for step in &mut plan.steps {
+        if let AnyStep::ShareAces(share) = step {
+            share.job.break_links = share.job.root.as_str() == "/Users/ann/src/shop";
+        }
+    }
+    setup(&plan, &mut fake, &mut Silent).unwrap();
+    let people = &fake.disk.people;
+    assert!(people.may(inside, "bot", "write") && !people.may(outside, "bot", "read"));
+    assert_eq!(people.0[outside], first, "the other name has what it had");
+    assert_ne!(people.0[inside].inode, first.inode);
+    assert!(!people.0.keys().any(|path| path.contains("agentuser-copy")), "nothing is left beside it");
+    assert_eq!(drift(&fake, &["bot"]), []);
+}
+
+#[test]
 fn what_drifted_is_named_and_mended() {
     type Damage = fn(&mut Fake);
     let damages: &[(&str, &str, Damage)] = &[

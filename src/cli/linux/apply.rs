@@ -3,11 +3,9 @@
 use super::{guard, helper};
 use crate::{
     cli::{Failure, review, setup::apply, situation::Situation},
-    engine::Plan,
     host::{System, places, users},
     launch::{brief::Stamp, keeper::end_keepers, relay},
     model::{AbsPath, AccountName},
-    step::AnyStep,
 };
 use rustix::fs::{MemfdFlags, memfd_create};
 use std::{
@@ -30,11 +28,11 @@ pub(in crate::cli) fn put_in_force(
         let accounts = names.iter().filter_map(|name| users::person(name.as_str()).ok().flatten());
         end_keepers(&accounts.map(|account| account.uid).collect::<Vec<_>>());
     }
-    apply::plans(situation, names, |plan| mark_links(plan, break_links), quiet)?;
+    apply::plans(situation, names, break_links, quiet)?;
     if has_sub_uids {
         // Rules held what ran under the ranges until they were taken away. Now the rules go, too.
         let now = Situation::of(situation.text.clone(), places::POLICY, &System::new())?;
-        apply::plans(&now, names, |plan| mark_links(plan, break_links), quiet)?;
+        apply::plans(&now, names, break_links, quiet)?;
     }
     prepare_sessions(names)
 }
@@ -127,16 +125,4 @@ fn start_command(name: &AccountName) -> Result<Result<(), String>, Failure> {
     said.take(LONGEST).read_to_end(&mut text)?;
     let text = String::from_utf8_lossy(&text).trim().escape_debug().to_string();
     Ok(Err(text.replace("\\'", "'").replace("\\\"", "\"").replace("\\n", "\n")))
-}
-
-/// Has files of one project that have names outside it replaced by copies.
-fn mark_links(plan: &mut Plan, root: Option<&AbsPath>) {
-    for step in &mut plan.steps {
-        let job = match step {
-            AnyStep::ShareAcl(share) => &mut share.job,
-            AnyStep::ShareMount(share) => &mut share.job,
-            _ => continue,
-        };
-        job.break_links = root == Some(&job.root);
-    }
 }

@@ -21,7 +21,7 @@ pub(super) use status::{Open, Sessions, moved, service_notice, take_away};
 pub(super) use teardown::{after_the_last, before_teardown};
 
 use super::Failure;
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use std::{ffi::OsString, process::ExitCode};
 
 /// Whether names can be resolved by the agent's own gate.
@@ -69,18 +69,4 @@ pub(super) fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Errand => crate::host::errand::main().map_err(Failure::new)?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// How sharing goes beyond entries of an ACL.
-#[derive(Args, Debug)]
-pub(crate) struct ShareArguments {
-    /// Replace files that have other names outside the project by copies, so that the agent may write them
-    #[arg(long)]
-    break_links: bool,
-}
-
-impl ShareArguments {
-    pub(super) fn break_links(&self) -> bool {
-        self.break_links
-    }
 }

@@ -13,10 +13,10 @@ use crate::{
 pub(in crate::cli) fn put_in_force(
     situation: &Situation,
     names: &[AccountName],
-    _: Option<&AbsPath>,
+    break_links: Option<&AbsPath>,
     quiet: bool,
 ) -> Result<(), Failure> {
-    apply::plans(situation, names, |_| {}, quiet)?;
+    apply::plans(situation, names, break_links, quiet)?;
     make_room(&situation.policy, names)
 }
 

@@ -23,7 +23,7 @@ pub(super) use situation::{
 pub(super) use status::{Open, Sessions, moved, service_notice, take_away};
 
 use super::Failure;
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use std::{ffi::OsString, process::ExitCode};
 
 /// Names are resolved by mDNSResponder, which no rule ties to the agent.
@@ -66,16 +66,5 @@ pub(super) fn dispatch(command: Command) -> Result<ExitCode, Failure> {
             crate::host::errand::main()?;
             Ok(ExitCode::SUCCESS)
         }
-    }
-}
-
-/// Files with names outside a project are reported, and left as they are.
-#[derive(Args, Debug)]
-pub(crate) struct ShareArguments {}
-
-impl ShareArguments {
-    #[expect(clippy::unused_self, reason = "on Linux there is a flag")]
-    pub(super) fn break_links(&self) -> bool {
-        false
     }
 }

@@ -1,8 +1,8 @@
 //! Giving a tree its entries.
 
 use super::{
-    AceJob, AcePrior, Aces, Object, PassJob, Tree, Walk, below, bytes, chmod,
-    inspect::{objects, pass_entry, passage},
+    AceJob, AcePrior, Aces, Object, PassJob, Tree, Walk, below, breaking, bytes, chmod,
+    inspect::{self, objects, pass_entry, passage},
     is_inside, lists, names_inside,
     want::{self, Wanted},
 };
@@ -34,7 +34,11 @@ fn grant(job: &AceJob, tree: &mut dyn Tree, known: &[AcePrior]) -> Result<Report
     let mut walk = Walk::new();
     // A directory before what is in it: what is made there from now on has the entries from its beginning.
     while let Some(dir) = walk.next() {
-        let objects = objects(job, tree, &dir, &mut report)?;
+        let mut objects = objects(job, tree, &dir, &mut report)?;
+        if breaking::replace_by_copies(job, tree, &dir, &objects, &names, &mut report)? {
+            // Copies are other objects.
+            objects = inspect::objects(job, tree, &dir, &mut Report::default())?;
+        }
         let lists = lists(tree, &dir, &objects.iter().collect::<Vec<_>>())?;
         let mut tasks: BTreeMap<Wanted, Vec<&Object>> = BTreeMap::new();
         for object in &objects {

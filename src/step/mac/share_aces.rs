@@ -69,7 +69,12 @@ impl Step for ShareAces {
             return Ok(Check::Missing);
         }
         let Seen::Tree(report) = machine.look_at_aces(&self.tree())? else { return Ok(Check::Missing) };
-        Ok(Check::of(differences(&report)))
+        let mut differences = differences(&report);
+        if self.job.break_links && report.linked_outside.total > 0 {
+            differences
+                .push(format!("{} files have other names outside the project", report.linked_outside.total));
+        }
+        Ok(Check::of(differences))
     }
 
     fn capture(&self, _: &dyn Observe) -> Result<Undo, HostError> {
@@ -85,8 +90,12 @@ impl Step for ShareAces {
         let record = record(&self.records, "tree", &self.job.root);
         let Seen::Tree(report) = machine.open_aces(&self.tree(), &record)? else { return Ok(vec![]) };
         let root = &self.job.root;
+        let linked = format!(
+            "have other names outside the project: the agent can't use them. `agentuser share --break-links {root}` \
+             gives it copies"
+        );
         let lists = [
-            (report.linked_outside.total, "have other names outside the project: the agent can't use them"),
+            (report.linked_outside.total, linked.as_str()),
             (report.foreign_owner.total, "belong to others and were left alone"),
             (report.other_device.total, "lie on other volumes and were left alone"),
         ];
