@@ -12,7 +12,16 @@ use crate::{
 };
 use clap::Args;
 use serde::Serialize;
-use std::{fs, io::Write, process::ExitCode};
+use std::{fs, io::Write, process::ExitCode, time::Duration};
+#[cfg(target_os = "linux")]
+use {
+    crate::{
+        host::users,
+        plan,
+        review::{self, outside::Errand},
+    },
+    std::path::Path,
+};
 
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
@@ -42,7 +51,19 @@ struct Review {
     version: u32,
     agent: AccountName,
     projects: Vec<ProjectReview>,
+    /// What is the agent's elsewhere, by absolute path; none where this system's form of it is not there.
+    outside: Option<Vec<Finding>>,
 }
+
+/// What was found, to be kept as it is.
+struct Looks {
+    projects: Vec<Option<Snapshot>>,
+    outside: Option<Snapshot>,
+}
+
+/// How long each place outside of the projects may take where a person asked, and where it comes uninvited.
+const PATIENCE: Duration = Duration::from_secs(5);
+const UNINVITED: Duration = Duration::from_millis(200);
 
 pub(crate) fn review(global: &Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
     if invoker::is_root() {
@@ -50,12 +71,15 @@ pub(crate) fn review(global: &Global, arguments: &Arguments) -> Result<ExitCode,
             .hint("agentuser review, without sudo"));
     }
     let brief = system::brief(global)?;
-    let (review, snapshots) = compared(&brief)?;
+    let (review, looks) = compared(&brief, PATIENCE)?;
     if arguments.accept {
-        for (project, snapshot) in brief.projects.iter().zip(&snapshots) {
+        for (project, snapshot) in brief.projects.iter().zip(&looks.projects) {
             if let Some(snapshot) = snapshot {
-                keep(&brief.name, project, snapshot)?;
+                keep(&places::review(&brief.name, project), snapshot)?;
             }
+        }
+        if let Some(snapshot) = &looks.outside {
+            keep(&places::review_outside(&brief.name), snapshot)?;
         }
     }
     if arguments.json {
@@ -64,7 +88,8 @@ pub(crate) fn review(global: &Global, arguments: &Arguments) -> Result<ExitCode,
         show(&review, arguments.accept);
     }
     let counts = |finding: &Finding| finding.rank != Rank::Grey;
-    let found = review.projects.iter().flat_map(|project| &project.findings).any(counts);
+    let projects = review.projects.iter().flat_map(|project| &project.findings);
+    let found = projects.chain(review.outside.iter().flatten()).any(counts);
     Ok(ExitCode::from(if arguments.strict && found { 3 } else { 0 }))
 }
 
@@ -78,8 +103,8 @@ pub(super) fn make_room(
 ) -> Result<(), Failure> {
     let Some(human) = machine.person(human)? else { return Ok(()) };
     let there = machine.names(&places::state(name))?;
-    for project in projects {
-        let path = places::review(name, project);
+    let files = projects.iter().map(|project| places::review(name, project));
+    for path in files.chain([places::review_outside(name)]) {
         if !there.iter().any(|file| file == path.name()) {
             let file = FileState { bytes: vec![], mode: 0o600, uid: human.uid, gid: human.gid };
             machine.write(&path, &file, Validator::Nobody)?;
@@ -96,7 +121,9 @@ pub(super) fn begin(brief: &Brief) {
     }
     let noted = look::look(&new).map_err(Failure::new).and_then(|snapshots| {
         let known = new.iter().zip(&snapshots).filter_map(|(project, seen)| Some((project, seen.as_ref()?)));
-        known.into_iter().try_for_each(|(project, snapshot)| keep(&brief.name, project, snapshot))
+        known
+            .into_iter()
+            .try_for_each(|(project, snapshot)| keep(&places::review(&brief.name, project), snapshot))
     });
     if let Err(failure) = noted {
         printer::warn(&format!(
@@ -109,19 +136,18 @@ pub(super) fn begin(brief: &Brief) {
 /// At the end of a shell: says what runs by itself, if there is something.
 pub(super) fn end(brief: &Brief) {
     const MOST: usize = 5;
-    let Ok((review, _)) = compared(brief) else { return };
-    let red: Vec<_> = review
-        .projects
-        .iter()
-        .flat_map(|project| project.findings.iter().map(move |finding| (&project.project, finding)))
-        .filter(|(_, finding)| finding.rank == Rank::Red)
-        .collect();
+    let Ok((review, _)) = compared(brief, UNINVITED) else { return };
+    let inside = review.projects.iter().flat_map(|project| {
+        project.findings.iter().map(move |finding| (format!("{}/", project.project), finding))
+    });
+    let outside = review.outside.iter().flatten().map(|finding| (String::new(), finding));
+    let red: Vec<_> = inside.chain(outside).filter(|(_, finding)| finding.rank == Rank::Red).collect();
     if red.is_empty() {
         return;
     }
     printer::warn("the agent left what your own tools run by themselves: look at it before you go on");
     for (project, finding) in red.iter().take(MOST) {
-        printer::say(&format!("  {project}/{}", line(finding)));
+        printer::say(&format!("  {project}{}", line(finding)));
     }
     if red.len() > MOST {
         printer::say(&format!("  and {} more", red.len() - MOST));
@@ -129,32 +155,60 @@ pub(super) fn end(brief: &Brief) {
     printer::say("agentuser review tells all; agentuser review --accept takes it as it is");
 }
 
-/// Looks at all projects, and compares.
-fn compared(brief: &Brief) -> Result<(Review, Vec<Option<Snapshot>>), Failure> {
+/// Looks at all projects and elsewhere, and compares.
+fn compared(brief: &Brief, patience: Duration) -> Result<(Review, Looks), Failure> {
     let snapshots = look::look(&brief.projects)?;
     let one = |(project, now): (&AbsPath, &Option<Snapshot>)| {
-        let before = known(&brief.name, project);
+        let before = known(&places::review(&brief.name, project));
         let both = before.as_ref().zip(now.as_ref());
         let findings = both.map(|(before, now)| compare(before, now)).unwrap_or_default();
         ProjectReview { project: project.clone(), compared: both.is_some(), findings }
     };
     let projects = brief.projects.iter().zip(&snapshots).map(one).collect();
-    Ok((Review { version: 1, agent: brief.name.clone(), projects }, snapshots))
+    let now = outside(brief, patience)?;
+    // Before its first session nothing was the agent's.
+    let before = known(&places::review_outside(&brief.name)).unwrap_or_default();
+    let outside = now.as_ref().map(|now| compare(&before, now));
+    let review = Review { version: 1, agent: brief.name.clone(), projects, outside };
+    Ok((review, Looks { projects: snapshots, outside: now }))
+}
+
+#[cfg(target_os = "linux")]
+fn outside(brief: &Brief, patience: Duration) -> Result<Option<Snapshot>, Failure> {
+    let account = |name: &str| {
+        users::person(name)?.ok_or_else(|| Failure::new(anyhow::anyhow!("there is no account `{name}`")))
+    };
+    let (agent, human) = (account(brief.name.as_str())?, account(&brief.human)?);
+    let home = Path::new(&human.home).canonicalize().ok().and_then(|home| home.to_str()?.parse().ok());
+    let errand = Errand {
+        agent: agent.uid,
+        home: home
+            .ok_or_else(|| Failure::new(anyhow::anyhow!("your home `{}` can't be opened", human.home)))?,
+        except: brief.projects.iter().cloned().chain([plan::home(&brief.name)]).collect(),
+        patience: u64::try_from(patience.as_millis()).unwrap_or(u64::MAX),
+    };
+    Ok(Some(review::outside::outside(errand)?))
+}
+
+/// The profile that keeps a child of ours to what it may read has no form that lists directories and reads no file.
+#[cfg(target_os = "macos")]
+#[expect(clippy::unnecessary_wraps, reason = "on Linux it is looked for")]
+fn outside(_: &Brief, _: Duration) -> Result<Option<Snapshot>, Failure> {
+    Ok(None)
 }
 
 fn is_new(agent: &AccountName, project: &AbsPath) -> bool {
     fs::metadata(places::review(agent, project)).is_ok_and(|file| file.len() == 0)
 }
 
-fn known(agent: &AccountName, project: &AbsPath) -> Option<Snapshot> {
-    serde_json::from_slice(&fs::read(places::review(agent, project)).ok()?).ok()
+fn known(path: &AbsPath) -> Option<Snapshot> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
 
-/// Writes what is known of a project into the file that root made for it.
-fn keep(agent: &AccountName, project: &AbsPath, snapshot: &Snapshot) -> Result<(), Failure> {
-    let path = places::review(agent, project);
+/// Writes what is known into the file that root made for it.
+fn keep(path: &AbsPath, snapshot: &Snapshot) -> Result<(), Failure> {
     let text = serde_json::to_vec(snapshot).map_err(Failure::new)?;
-    let mut file = fs::OpenOptions::new().write(true).truncate(true).open(&path).map_err(|error| {
+    let mut file = fs::OpenOptions::new().write(true).truncate(true).open(path).map_err(|error| {
         Failure::new(anyhow::anyhow!("can't write {path}: {error}")).hint("agentuser setup")
     })?;
     Ok(file.write_all(&text)?)
@@ -173,7 +227,6 @@ fn line(finding: &Finding) -> String {
 }
 
 fn show(review: &Review, accepted: bool) {
-    const MOST: usize = 200;
     for project in &review.projects {
         printer::heading(project.project.as_str());
         if !project.compared {
@@ -183,27 +236,36 @@ fn show(review: &Review, accepted: bool) {
             );
             continue;
         }
-        if project.findings.is_empty() {
-            printer::marked(Mark::Good, "nothing that your tools would execute was changed");
-        }
-        let mut why = "";
-        for finding in project.findings.iter().take(MOST) {
-            let (mark, word) = match finding.rank {
-                Rank::Red => (Mark::Bad, "by itself"),
-                Rank::Yellow => (Mark::Open, "on building"),
-                Rank::Grey => (Mark::Good, "no program"),
-            };
-            printer::marked(mark, &format!("{word:<11}  {}", line(finding)));
-            if finding.why != why && finding.rank != Rank::Grey {
-                printer::detail(finding.why);
-            }
-            why = finding.why;
-        }
-        if project.findings.len() > MOST {
-            printer::data(&format!("  and {} more: --json", project.findings.len() - MOST));
-        }
+        list(&project.findings, "nothing that your tools would execute was changed");
+    }
+    if let Some(findings) = &review.outside {
+        printer::heading("Outside of the projects");
+        list(findings, "nothing of the agent's was found");
     }
     if accepted {
         printer::data("Taken as it is: from now on, what differs from this is told.");
+    }
+}
+
+fn list(findings: &[Finding], nothing: &str) {
+    const MOST: usize = 200;
+    if findings.is_empty() {
+        printer::marked(Mark::Good, nothing);
+    }
+    let mut why = "";
+    for finding in findings.iter().take(MOST) {
+        let (mark, word) = match finding.rank {
+            Rank::Red => (Mark::Bad, "by itself"),
+            Rank::Yellow => (Mark::Open, "when used"),
+            Rank::Grey => (Mark::Good, "no program"),
+        };
+        printer::marked(mark, &format!("{word:<11}  {}", line(finding)));
+        if finding.why != why && finding.rank != Rank::Grey {
+            printer::detail(finding.why);
+        }
+        why = finding.why;
+    }
+    if findings.len() > MOST {
+        printer::data(&format!("  and {} more: --json", findings.len() - MOST));
     }
 }

@@ -10,6 +10,7 @@ pub mod ipset;
 pub mod iptables;
 pub mod launchd;
 pub mod mac_acl;
+pub mod mountinfo;
 pub mod nft;
 pub mod pf;
 pub mod pfctl;

@@ -508,6 +508,11 @@ pub mod places {
         state(agent).join(&format!("{REVIEW}{digest:016x}.json"))
     }
 
+    /// What was the agent's outside of its projects when its human last looked: the human's own file, too.
+    pub fn review_outside(agent: &AccountName) -> AbsPath {
+        state(agent).join(&format!("{REVIEW}outside.json"))
+    }
+
     /// Published ranges that were fetched.
     pub fn ranges() -> AbsPath {
         machine_state().join("ranges")

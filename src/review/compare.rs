@@ -48,6 +48,13 @@ pub fn compare(before: &Snapshot, now: &Snapshot) -> Vec<Finding> {
                 | Kind::LinkOut
                 | Kind::Script
                 | Kind::SetId
+                | Kind::HardLink
+                | Kind::StoreLink
+                | Kind::OutsideSettings
+                | Kind::OutsideProgram
+                | Kind::OutsideLink
+                | Kind::Outside
+                | Kind::Unfinished
         );
         Finding {
             rank,
@@ -61,10 +68,13 @@ pub fn compare(before: &Snapshot, now: &Snapshot) -> Vec<Finding> {
     };
     let came = now.0.iter().filter_map(|(thing, seen)| match before.0.get(thing) {
         None => Some(finding((thing, seen), Change::New)),
+        // That a bound was met is no state of the project's that somebody could have taken as it is.
+        Some(_) if seen.kind == Kind::Unfinished => Some(finding((thing, seen), Change::New)),
         Some(old) if old != seen => Some(finding((thing, seen), Change::Changed)),
         Some(_) => None,
     });
-    let went = before.0.iter().filter(|(thing, _)| !now.0.contains_key(thing));
+    let went =
+        before.0.iter().filter(|(thing, seen)| !now.0.contains_key(thing) && seen.kind != Kind::Unfinished);
     let mut findings: Vec<_> = came.chain(went.map(|gone| finding(gone, Change::Removed))).collect();
     findings.sort_by(|a, b| (a.rank, &a.path, &a.part).cmp(&(b.rank, &b.path, &b.part)));
     findings
@@ -94,6 +104,11 @@ mod tests {
             ]
         );
         assert_eq!(found[0].value.as_deref(), Some("sh"));
+        // What was not looked at is told each time, and is nothing that could be gone.
+        before.note(".", "more", Kind::Unfinished, "x");
+        assert_eq!(compare(&before, &now).len(), 3);
+        now.note(".", "more", Kind::Unfinished, "x");
+        assert_eq!(compare(&before, &now).len(), 4);
         let json = serde_json::to_string(&now).unwrap();
         assert_eq!(serde_json::from_str::<Snapshot>(&json).unwrap(), now);
     }

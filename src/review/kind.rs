@@ -60,6 +60,20 @@ kinds! {
     Cargo Red "cargo, and an editor's language server with it, runs what it names",
     /// A symbolic link that leads out of the project.
     LinkOut Yellow "leads out of the project: what is written to it lands there",
+    /// A file with a name outside of the project, or whose other names were not found in it.
+    HardLink Yellow "has a name outside of the project: who writes by that one writes here, and the other way round",
+    /// The same of what package managers, compilers and git made.
+    StoreLink Grey "what tools made has names outside of the project, as a package manager's store and git's clones have",
+    /// Of the agent's, where tools of the human's look by themselves.
+    OutsideSettings Red "the agent's, where your shell, an editor or another tool looks by itself",
+    /// A program, a socket or the like of the agent's, outside of its projects.
+    OutsideProgram Yellow "the agent's, outside of its projects: runs or answers when you, or a tool of yours, turns to it",
+    /// A symbolic link of the agent's, outside of its projects.
+    OutsideLink Yellow "the agent's, outside of its projects: what is written to it lands where it leads",
+    /// Anything else of the agent's, outside of its projects.
+    Outside Grey "the agent's, outside of its projects",
+    /// A bound was met.
+    Unfinished Yellow "not all was looked at, and there may be more",
     /// What build tools run.
     Build Yellow "runs when you build",
     /// A script of a package.

@@ -15,3 +15,8 @@ pub(super) fn child(_: &[AbsPath]) -> io::Result<Command> {
 pub(super) fn only_read(projects: &[AbsPath]) -> io::Result<()> {
     confine::only_read(projects).map_err(io::Error::other)
 }
+
+/// From here on the child can list directories, and open no file at all.
+pub(super) fn only_list() -> io::Result<()> {
+    confine::only_list().map_err(io::Error::other)
+}

@@ -4,12 +4,17 @@
 //! No link is followed and no mount crossed; directories are opened one below the other by descriptor. What is read of a
 //! file, how deep a tree goes and how much is noted is bounded.
 
-use super::{Kind, Snapshot, config, names, system};
+use super::{
+    Kind, Snapshot, config,
+    links::{Links, Made},
+    names, system,
+};
 use crate::{
     host::dir::{Dir, Listing, Place, listing},
     model::{AbsPath, PathBytes},
 };
 use rustix::fs::{FileType, Mode, OFlags, fstat, openat, readlinkat};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 use std::{
     ffi::{CStr, CString},
@@ -17,7 +22,7 @@ use std::{
     fs::File,
     io::{self, Read, Write},
     os::fd::AsFd,
-    process::Stdio,
+    process::{Command, Stdio},
 };
 
 /// The most of a file that is looked at.
@@ -31,19 +36,30 @@ const DEEPEST: usize = 256;
 /// The most that a child may answer.
 const MOST_ANSWER: u64 = 64 << 20;
 
+/// What a child is asked.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Request {
+    /// One snapshot a project.
+    Projects(Vec<AbsPath>),
+    /// What is the agent's elsewhere.
+    #[cfg(target_os = "linux")]
+    Outside(super::outside::Errand),
+}
+
 /// Looks at projects in a child without rights to anything else. Answers one snapshot a project, in their order; none for
 /// one that can't be opened.
 pub fn look(projects: &[AbsPath]) -> io::Result<Vec<Option<Snapshot>>> {
-    let mut child = system::child(projects)?
-        .env_clear()
-        .current_dir("/")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()?;
+    ask(system::child(projects)?, &Request::Projects(projects.to_vec()))
+}
+
+/// Starts a child, and answers what it found.
+pub(super) fn ask<T: DeserializeOwned>(mut child: Command, request: &Request) -> io::Result<T> {
+    let mut child =
+        child.env_clear().current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
     let (Some(mut to), Some(from)) = (child.stdin.take(), child.stdout.take()) else {
         return Err(io::ErrorKind::BrokenPipe.into());
     };
-    to.write_all(&serde_json::to_vec(projects)?)?;
+    to.write_all(&serde_json::to_vec(request)?)?;
     drop(to);
     let mut text = Vec::new();
     let read = from.take(MOST_ANSWER).read_to_end(&mut text);
@@ -59,16 +75,26 @@ pub fn look(projects: &[AbsPath]) -> io::Result<Vec<Option<Snapshot>>> {
 pub fn main() -> io::Result<()> {
     let mut text = Vec::new();
     io::stdin().take(MOST_ANSWER).read_to_end(&mut text)?;
-    let projects: Vec<AbsPath> = serde_json::from_slice(&text)?;
-    system::only_read(&projects)?;
-    let snapshots: Vec<Option<Snapshot>> =
-        projects.iter().map(|project| Dir::open(project.as_path()).ok().map(|root| of(&root))).collect();
-    io::stdout().write_all(&serde_json::to_vec(&snapshots)?)
+    let answer = match serde_json::from_slice(&text)? {
+        Request::Projects(projects) => {
+            system::only_read(&projects)?;
+            let one = |project: &AbsPath| Dir::open(project.as_path()).ok().map(|root| of(&root));
+            serde_json::to_vec(&projects.iter().map(one).collect::<Vec<_>>())?
+        }
+        #[cfg(target_os = "linux")]
+        Request::Outside(errand) => serde_json::to_vec(&super::outside::answer(&errand)?)?,
+    };
+    io::stdout().write_all(&answer)
 }
 
 /// What is watched in one project.
 fn of(root: &Dir) -> Snapshot {
-    let mut walk = Walk { root, found: Snapshot::default(), waiting: vec![(Place::root(), 0, false)] };
+    let mut walk = Walk {
+        root,
+        found: Snapshot::default(),
+        links: Links::default(),
+        waiting: vec![(Place::root(), 0, None)],
+    };
     let mut buffer = listing();
     let mut directories = 0;
     while let Some((place, depth, made)) = walk.waiting.pop() {
@@ -77,7 +103,7 @@ fn of(root: &Dir) -> Snapshot {
             walk.found.note(
                 ".",
                 "more",
-                Kind::GitSetting,
+                Kind::Unfinished,
                 "the project is too large to be looked at as a whole",
             );
             break;
@@ -85,21 +111,23 @@ fn of(root: &Dir) -> Snapshot {
         if depth < DEEPEST
             && let Ok(dir) = place.open(root)
         {
-            walk.directory(&mut buffer, &dir, &place, depth, made);
+            walk.directory(&mut buffer, &dir, &place, depth, &made);
         }
     }
+    walk.links.note(&mut walk.found);
     walk.found
 }
 
 struct Walk<'a> {
     root: &'a Dir,
     found: Snapshot,
+    links: Links,
     /// Directories, how deep each is, and whether it is of those that were made and not written.
-    waiting: Vec<(Place, usize, bool)>,
+    waiting: Vec<(Place, usize, Made)>,
 }
 
 impl Walk<'_> {
-    fn directory(&mut self, buffer: &mut Listing, dir: &Dir, place: &Place, depth: usize, made: bool) {
+    fn directory(&mut self, buffer: &mut Listing, dir: &Dir, place: &Place, depth: usize, made: &Made) {
         let mut entries: Vec<(CString, FileType)> = Vec::new();
         if dir.each(buffer, |name, kind| entries.push((name.to_owned(), kind))).is_err() {
             return;
@@ -115,32 +143,43 @@ impl Walk<'_> {
             };
             match kind {
                 FileType::Directory => {
-                    let made = made || names::is_made(name.to_bytes());
-                    self.waiting.push((place.child(name), depth + 1, made));
+                    let child = place.child(name);
+                    let begins = made.is_none() && names::is_made(name.to_bytes());
+                    let made = if begins { Some(child.path().to_string().into()) } else { made.clone() };
+                    self.waiting.push((child, depth + 1, made));
                 }
-                FileType::RegularFile if name.as_c_str() == c".git" => {
-                    self.whole(dir, place, name, Kind::GitRepository);
-                }
-                FileType::RegularFile if !made => self.file(dir, place, name),
-                FileType::Symlink if !made => self.link(dir, place, name, depth),
+                FileType::RegularFile => self.file(dir, place, name, made),
+                FileType::Symlink if made.is_none() => self.link(dir, place, name, depth),
                 _ => {}
             }
         }
     }
 
-    fn file(&mut self, dir: &Dir, place: &Place, name: &CStr) {
-        let path = place.path_of(name);
-        if let Ok(meta) = dir.meta_at(name)
-            && meta.mode & 0o6000 != 0
-        {
-            let value = format!("mode {:04o} of uid {} gid {}", meta.mode, meta.uid, meta.gid);
-            self.found.note(&path.to_string(), "set-id", Kind::SetId, value);
+    fn file(&mut self, dir: &Dir, place: &Place, name: &CStr, made: &Made) {
+        self.bits_and_names(dir, place, name, made);
+        if name == c".git" {
+            self.whole(dir, place, name, Kind::GitRepository);
         }
+        if made.is_some() {
+            return;
+        }
+        let path = place.path_of(name);
         if name == c"package.json" {
             self.scripts(dir, name, &path);
         } else if let Some(kind) = names::kind(path.as_bytes()) {
             self.whole(dir, place, name, kind);
         }
+    }
+
+    /// What is told of any file, wherever it lies: set-id bits, and names elsewhere.
+    fn bits_and_names(&mut self, dir: &Dir, place: &Place, name: &CStr, made: &Made) {
+        let Ok(meta) = dir.meta_at(name) else { return };
+        let path = || place.path_of(name).to_string();
+        if meta.mode & 0o6000 != 0 {
+            let value = format!("mode {:04o} of uid {} gid {}", meta.mode, meta.uid, meta.gid);
+            self.found.note(&path(), "set-id", Kind::SetId, value);
+        }
+        self.links.see(&meta, path, made);
     }
 
     /// A file of which any change counts.
@@ -169,7 +208,8 @@ impl Walk<'_> {
         }
     }
 
-    /// A symbolic link, if it leads out of the project. It is judged by its text, and followed by nobody.
+    /// A symbolic link, if it leads out of the project: by its text, or by where the kernel gets with it, for there may be
+    /// links on its way. Nothing is opened by it.
     fn link(&mut self, dir: &Dir, place: &Place, name: &CStr, depth: usize) {
         let Ok(target) = readlinkat(dir, name, Vec::new()) else { return };
         let mut level = depth;
@@ -182,7 +222,8 @@ impl Walk<'_> {
                     _ => level += 1,
                 }
                 false
-            });
+            })
+            || self.root.is_left_by(place.path_of(name).as_bytes());
         if out {
             let path = place.path_of(name).to_string();
             self.found.note(&path, "", Kind::LinkOut, shown(target.to_bytes()));
@@ -192,12 +233,21 @@ impl Walk<'_> {
     /// What git obeys in a repository, be it `.git`, a bare one, a submodule's or a work tree's.
     fn repository(&mut self, dir: &Dir, place: &Place, entries: &[(CString, FileType)], depth: usize) {
         self.found.note(&place.path().to_string(), "", Kind::GitRepository, "a repository");
-        for (name, _) in entries {
+        // Objects and the like lie in it by the thousand; hooks and what git obeys are told of one by one.
+        let made: Made = Some(place.path().to_string().into());
+        for (name, kind) in entries {
+            match kind {
+                FileType::Directory => {
+                    let made = if name.as_c_str() == c"hooks" { None } else { made.clone() };
+                    self.waiting.push((place.child(name), depth + 1, made));
+                }
+                FileType::RegularFile => self.bits_and_names(dir, place, name, &None),
+                _ => {}
+            }
             match name.to_bytes() {
                 b"config" | b"config.worktree" => self.config(dir, place, name),
                 b"commondir" | b"gitdir" => self.whole(dir, place, name, Kind::GitRepository),
                 b"hooks" => self.hooks(place, name),
-                b"modules" | b"worktrees" => self.waiting.push((place.child(name), depth + 1, true)),
                 b"objects" => self.info(place, name, c"alternates", Kind::GitRepository),
                 b"info" => {
                     if let Ok(info) = place.child(name).open(self.root) {
@@ -295,7 +345,7 @@ fn digest(bytes: &[u8]) -> String {
 }
 
 /// Bytes as text in one line that a terminal takes for nothing else, cut where it is long.
-fn shown(bytes: &[u8]) -> String {
+pub(super) fn shown(bytes: &[u8]) -> String {
     const MOST: usize = 300;
     let trimmed = bytes.trim_ascii_end();
     let cut = &trimmed[..trimmed.len().min(MOST)];
@@ -357,7 +407,12 @@ mod tests {
         fs::write(at("main.rs"), "changed").unwrap();
         fs::write(at("tool"), "").unwrap();
         fs::set_permissions(at("tool"), fs::Permissions::from_mode(0o4755)).unwrap();
+        fs::write(at("node_modules/x/bits"), "").unwrap();
+        fs::set_permissions(at("node_modules/x/bits"), fs::Permissions::from_mode(0o2755)).unwrap();
         for (link, target) in [
+            ("wt/top", ".."),
+            // By its text it stays inside; what it passes through does not.
+            ("wound", "wt/top/../x"),
             ("out", "../x"),
             ("abs", "/etc/passwd"),
             ("in", "wt/../main.rs"),
@@ -382,6 +437,7 @@ mod tests {
             ("wt/.git", ""),
             (".envrc", ""),
             ("tool", "set-id"),
+            ("node_modules/x/bits", "set-id"),
         ] {
             assert_eq!(of(path, part), Some(Rank::Red), "{path} {part}: {found:#?}");
         }
@@ -391,13 +447,61 @@ mod tests {
             ("out", ""),
             ("abs", ""),
             ("wt/out", ""),
+            #[cfg(target_os = "linux")]
+            ("wound", ""),
         ] {
             assert_eq!(of(path, part), Some(Rank::Yellow), "{path} {part}");
         }
-        for path in ["in", "wt/up", "main.rs", "node_modules/x/Makefile", ".git/hooks/x.sample"] {
+        for path in ["in", "wt/up", "wt/top", "main.rs", "node_modules/x/Makefile", ".git/hooks/x.sample"] {
             assert_eq!(of(path, ""), None, "{path}");
         }
         let monitor = found.iter().find(|f| f.part == "core.fsmonitor").unwrap();
         assert_eq!(monitor.value.as_deref(), Some(r"sh, sh2\x1b]52"));
+    }
+
+    #[test]
+    fn files_with_names_elsewhere() {
+        let temp = tempfile::tempdir().unwrap();
+        let (project, elsewhere) = (temp.path().join("project"), temp.path().join("elsewhere"));
+        fs::create_dir_all(&elsewhere).unwrap();
+        repository(&project.join(".git"));
+        fs::create_dir_all(project.join("node_modules/x")).unwrap();
+        for name in ["lent", "inner", "config", "object"] {
+            fs::write(project.join(name), name).unwrap();
+        }
+        for name in ["theirs", "store", "store2"] {
+            fs::write(elsewhere.join(name), name).unwrap();
+        }
+        let before = snapshot(&project);
+        assert_eq!(compare(&before, &snapshot(&project)), []);
+
+        let link = |from: std::path::PathBuf, to: std::path::PathBuf| fs::hard_link(from, to).unwrap();
+        link(project.join("lent"), elsewhere.join("lent"));
+        link(elsewhere.join("theirs"), project.join("taken"));
+        link(project.join(".git/HEAD"), elsewhere.join("head"));
+        link(elsewhere.join("store"), project.join("node_modules/x/a"));
+        link(elsewhere.join("store2"), project.join("node_modules/x/b"));
+        fs::create_dir_all(project.join(".git/objects/ab")).unwrap();
+        fs::rename(project.join("object"), project.join(".git/objects/ab/c")).unwrap();
+        link(project.join(".git/objects/ab/c"), elsewhere.join("c"));
+        // The control: all names are inside.
+        link(project.join("inner"), project.join("inner2"));
+        link(project.join("config"), project.join(".git/objects/ab/config"));
+
+        let found = compare(&before, &snapshot(&project));
+        let told: Vec<_> =
+            found.iter().map(|f| (f.rank, f.path.as_str(), f.value.as_deref().unwrap_or_default())).collect();
+        let uid = rustix::process::getuid().as_raw();
+        let one = format!("1 of its 2 names, of uid {uid}");
+        assert_eq!(
+            told,
+            [
+                (Rank::Yellow, ".git/HEAD", one.as_str()),
+                (Rank::Yellow, "lent", &one),
+                (Rank::Yellow, "taken", &one),
+                (Rank::Grey, ".git", "1 files"),
+                (Rank::Grey, "node_modules", "2 files"),
+            ]
+        );
     }
 }

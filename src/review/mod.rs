@@ -5,7 +5,9 @@
 //! names     which files are of which kind, by their path: pure
 //! config    git's configuration: read here, for git itself would act on it
 //! look      one walk over a project, as the human, in a child that can open nothing else
-//! system    what keeps that child to the projects
+//! links     files with names elsewhere: pure
+//! outside   what is the agent's outside of the projects: one more child, that can list directories and open nothing
+//! system    what keeps those children to that
 //! compare   what is there now against what was there before the agent: pure
 //! ```
 //!
@@ -14,9 +16,11 @@
 pub mod compare;
 pub mod config;
 pub mod kind;
+mod links;
 pub mod look;
 pub mod names;
 crate::on_linux! {
+    pub mod outside;
     #[path = "linux.rs"]
     mod system;
 }

@@ -47,6 +47,14 @@ impl Dir {
             pinned => pinned,
         }
     }
+
+    /// Whether a path below this directory, followed with all of its links, leads out of it. Nothing is opened (`O_PATH`);
+    /// false where that can't be told, as of links that lead nowhere.
+    pub fn is_left_by(&self, path: &[u8]) -> bool {
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        openat2(self, path, flags, Mode::empty(), resolve).is_err_and(|errno| errno == Errno::XDEV)
+    }
 }
 
 /// A name as a path, for messages.

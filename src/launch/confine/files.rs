@@ -159,8 +159,13 @@ fn fixed<'a>(
     paths.iter().map(move |path| (Path::new(path), access))
 }
 
-/// Lets this process read these directories, and open nothing else.
-pub(super) fn only_read(directories: &[AbsPath]) -> io::Result<()> {
+/// Rights to files.
+pub(super) type Rights = BitFlags<AccessFs>;
+pub(super) const READ_ALONE: Rights = make_bitflags!(AccessFs::{ReadFile | ReadDir});
+pub(super) const LIST_ALONE: Rights = make_bitflags!(AccessFs::{ReadDir});
+
+/// Lets this process do this in these directories, and open nothing else.
+pub(super) fn only(directories: &[AbsPath], access: Rights) -> io::Result<()> {
     let mut rules = Ruleset::default()
         .handle_access(AccessFs::from_all(ABI::V5))
         .and_then(Ruleset::create)
@@ -168,8 +173,7 @@ pub(super) fn only_read(directories: &[AbsPath]) -> io::Result<()> {
     for directory in directories {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         if let Ok(place) = open(directory.as_path(), flags, Mode::empty()) {
-            let read = make_bitflags!(AccessFs::{ReadFile | ReadDir});
-            rules = rules.add_rule(PathBeneath::new(place, read)).map_err(io::Error::other)?;
+            rules = rules.add_rule(PathBeneath::new(place, access)).map_err(io::Error::other)?;
         }
     }
     rules.restrict_self().map(drop).map_err(io::Error::other)

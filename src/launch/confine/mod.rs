@@ -105,8 +105,18 @@ pub fn confine(orders: &Orders) -> Result<(), ConfineError> {
 /// Lets this process read these directories, and open nothing else, as far as the kernel carries it: for a child of ours
 /// that parses what the agent wrote.
 pub fn only_read(directories: &[AbsPath]) -> io::Result<()> {
+    give_up(directories, files::READ_ALONE)
+}
+
+/// Lets this process list directories, and open no file at all, as far as the kernel carries it: for a child of ours that
+/// walks through what the agent shaped.
+pub fn only_list() -> io::Result<()> {
+    give_up(&[AbsPath::fixed("/")], files::LIST_ALONE)
+}
+
+fn give_up(directories: &[AbsPath], access: files::Rights) -> io::Result<()> {
     rustix::thread::set_no_new_privs(true)?;
-    files::only_read(directories)?;
+    files::only(directories, access)?;
     // What the agent may not call, its files need not make us call.
     let filter = filter::of(&Line::ALL.into(), false);
     filter.map_or(Ok(()), |filter| match filter.load() {

@@ -226,3 +226,33 @@ fn the_private_view_needs_no_rules_for_files_unless_asked() {
     let none = orders("    confine: { no-new-privileges: false }\n");
     assert!(none.lines.is_empty() && none.filter.is_none() && none.files.is_none());
 }
+
+/// What reads for `review` reads there alone, and what lists reads nothing. Landlock binds a thread, so that each tries it in
+/// one of its own.
+#[test]
+fn children_of_ours_that_read_or_list_alone() {
+    if matches!(Kernel::landlock_alone().carries(Line::Landlock), Carried::No(_)) {
+        return;
+    }
+    let temp = tempfile::tempdir().unwrap();
+    let (inside, other) = (temp.path().join("in"), temp.path().join("out"));
+    for dir in [&inside, &other] {
+        std::fs::create_dir(dir).unwrap();
+        std::fs::write(dir.join("file"), "x").unwrap();
+    }
+    let path: AbsPath = inside.canonicalize().unwrap().to_str().unwrap().parse().unwrap();
+    let tried = |confine: fn(&[AbsPath]) -> io::Result<()>| {
+        let (path, inside, other) = (path.clone(), inside.clone(), other.clone());
+        let tried = std::thread::spawn(move || {
+            confine(&[path]).unwrap();
+            [&inside, &other].map(|dir| {
+                let written = std::fs::write(dir.join("new"), "x").is_ok();
+                (std::fs::read(dir.join("file")).is_ok(), std::fs::read_dir(dir).is_ok(), written)
+            })
+        });
+        tried.join().unwrap()
+    };
+    assert_eq!(tried(|_| Ok(())), [(true, true, true); 2]);
+    assert_eq!(tried(only_read), [(true, true, false), (false, false, false)]);
+    assert_eq!(tried(|_| only_list()), [(false, true, false); 2]);
+}
