@@ -2,7 +2,7 @@
 //! what a service calls now and then.
 
 use super::{Failure, invoker, net, secret, status, stop, system};
-use crate::model::AccountName;
+use crate::{host::caller, model::AccountName};
 use clap::Subcommand;
 use std::process::ExitCode;
 
@@ -39,6 +39,13 @@ pub(crate) enum Common {
 /// Does what was asked, for root alone.
 pub(super) fn helper(command: &Common) -> Result<ExitCode, Failure> {
     refuse_others()?;
+    // A service has its limits from the service manager.
+    if !matches!(command, Common::Renew { .. }) {
+        caller::let_go().map_err(|error| {
+            Failure::new(anyhow::anyhow!("what came along from the caller can't be let go: {error}"))
+                .hint("the same from a shell with the limits of a fresh login")
+        })?;
+    }
     match command {
         Common::Status { name } => status::helper(name),
         Common::Ensure { name } => system::load(std::slice::from_ref(name)),

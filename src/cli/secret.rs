@@ -15,6 +15,7 @@ use clap::Subcommand;
 use std::{
     io::{Read, Write},
     process::{ExitCode, Stdio},
+    time::Duration,
 };
 
 #[derive(Subcommand, Debug)]
@@ -124,15 +125,20 @@ pub(super) fn request(agent: &AccountName, request: &Request) -> Result<Vec<Stri
     serde_json::from_slice(&output.stdout).map_err(Failure::new)
 }
 
+/// How long root's half waits for the whole request.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Root's half: what sudo lets the human call, with the request on standard input.
 pub(super) fn helper(agent: &AccountName) -> Result<ExitCode, Failure> {
-    let _lock = Lock::take(super::setup::PATIENCE, || {})?;
+    // Nobody waits for the lock while the caller makes up its mind, nor while it reads the answer.
+    let request = Request::read(std::io::stdin(), PATIENCE)?;
+    let lock = Lock::take(super::setup::PATIENCE, || {})?;
     let receipt = Receipt::load(&Scope::Agent(agent.clone()), &System::new())?;
     let gid = receipt.account().map(|account| account.gid).ok_or_else(|| {
         Failure::new(anyhow::anyhow!("no receipt tells of an agent `{agent}`")).hint("agentuser setup")
     })?;
     let mut secrets = Secrets::read(agent)?;
-    match Request::from(std::io::stdin().lock())? {
+    match request {
         Request::List => {}
         Request::Set(name, value) => {
             secrets.set(&name, value).map_err(Failure::new)?;
@@ -145,6 +151,7 @@ pub(super) fn helper(agent: &AccountName) -> Result<ExitCode, Failure> {
             }
         }
     }
+    drop(lock);
     let names: Vec<_> = secrets.names().collect();
     printer::data(&serde_json::to_string(&names).map_err(Failure::new)?);
     Ok(ExitCode::SUCCESS)

@@ -2,6 +2,7 @@
 //! that touches the system goes through them, so that the engine runs on a machine in memory just as on the real one.
 
 pub(crate) mod bounded;
+pub mod caller;
 pub mod catalog;
 #[cfg(target_os = "linux")]
 pub mod cgroup;

@@ -8,11 +8,23 @@ use crate::{
     model::{AbsPath, AccountName, Gid, Uid},
     policy,
 };
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, io::Read};
+use std::{
+    collections::BTreeMap,
+    io,
+    os::fd::AsFd,
+    time::{Duration, Instant},
+};
 
 /// The longest value, in bytes: one argument or variable of execve(2) may have 128 KiB.
 pub const LONGEST: usize = 64 * 1024;
+
+/// The most tokens of an agent: all of them together are part of one environment.
+const MOST: usize = 100;
 
 /// Tokens by the names of their variables.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +40,9 @@ pub enum SecretError {
     /// Nothing was given.
     #[error("the value is empty")]
     Empty,
+    /// There are many already.
+    #[error("there are {MOST} tokens already, which is the most")]
+    TooMany,
     /// A variable can't hold it.
     #[error("the value has {0}, which no token has")]
     Value(&'static str),
@@ -71,6 +86,9 @@ impl Secrets {
         }
         if value.contains('\0') {
             return Err(SecretError::Value("a zero byte"));
+        }
+        if self.0.len() >= MOST && !self.0.contains_key(name) {
+            return Err(SecretError::TooMany);
         }
         self.0.insert(name.to_owned(), value);
         Ok(())
@@ -139,12 +157,29 @@ pub enum Request {
 }
 
 impl Request {
-    /// Reads a request that is no longer than one can be.
-    pub fn from(input: impl Read) -> std::io::Result<Self> {
-        let mut text = Vec::new();
+    /// Reads a request that is no longer than one can be, and that comes in time.
+    pub fn read(input: impl AsFd, patience: Duration) -> io::Result<Self> {
+        let end = Instant::now() + patience;
         // A value is escaped to six bytes for one at most.
-        input.take(8 * LONGEST as u64).read_to_end(&mut text)?;
-        serde_json::from_slice(&text).map_err(|_| std::io::Error::other("not a request for tokens"))
+        let mut text = vec![0; 8 * LONGEST];
+        let mut filled = 0;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let left = Timespec::try_from(left).map_err(io::Error::other)?;
+            match poll(&mut [PollFd::new(&input, PollFlags::IN)], Some(&left)) {
+                Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
+                Ok(_) => {}
+                Err(Errno::INTR) => continue,
+                Err(errno) => return Err(errno.into()),
+            }
+            match rustix::io::read(&input, &mut text[filled..]) {
+                Ok(0) => break,
+                Ok(more) => filled += more,
+                Err(Errno::INTR | Errno::AGAIN) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        serde_json::from_slice(&text[..filled]).map_err(|_| io::Error::other("not a request for tokens"))
     }
 }
 
@@ -183,9 +218,43 @@ mod tests {
     #[test]
     fn requests() {
         let text = serde_json::to_vec(&Request::Set("A_KEY".into(), "\u{1}".repeat(LONGEST))).unwrap();
-        assert!(matches!(Request::from(&text[..]), Ok(Request::Set(_, value)) if value.len() == LONGEST));
+        assert!(matches!(read(&text), Ok(Request::Set(_, value)) if value.len() == LONGEST));
         for bad in ["", "{}", "\"drop\"", "[1]", "{\"set\":[\"A\"]}"] {
-            assert!(Request::from(bad.as_bytes()).is_err(), "{bad}");
+            assert!(read(bad.as_bytes()).is_err(), "{bad}");
         }
+        assert!(read(&vec![b' '; 9 * LONGEST]).is_err());
+    }
+
+    /// Reads what comes through a pipe.
+    fn read(text: &[u8]) -> io::Result<Request> {
+        let (from, mut to) = io::pipe().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(move || drop(io::Write::write_all(&mut to, text)));
+            let read = Request::read(&from, Duration::from_secs(10));
+            drop(from);
+            read
+        })
+    }
+
+    #[test]
+    fn nobody_is_waited_for_forever() {
+        let (from, to) = io::pipe().unwrap();
+        let late = Request::read(&from, Duration::from_millis(20)).err().map(|error| error.kind());
+        assert_eq!(late, Some(io::ErrorKind::TimedOut));
+        drop(to);
+        assert!(
+            Request::read(&from, Duration::from_millis(20))
+                .is_err_and(|error| error.kind() == io::ErrorKind::Other)
+        );
+    }
+
+    #[test]
+    fn there_are_no_more_than_an_environment_holds() {
+        let mut secrets = Secrets::default();
+        for number in 0..MOST {
+            secrets.set(&format!("TOKEN_{number}"), "x".into()).unwrap();
+        }
+        assert_eq!(secrets.set("ONE_MORE", "x".into()), Err(SecretError::TooMany));
+        secrets.set("TOKEN_0", "y".into()).unwrap();
     }
 }

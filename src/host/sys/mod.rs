@@ -22,3 +22,10 @@ pub fn restore_default_action(signal: libc::c_int) -> io::Result<()> {
     let before = unsafe { libc::signal(signal, libc::SIG_DFL) };
     if before == libc::SIG_ERR { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
+
+/// Has a signal ignored, by this process and by what it starts (signal(2)).
+pub fn ignore(signal: libc::c_int) -> io::Result<()> {
+    // SAFETY: to ignore a signal runs no code of ours, so there is nothing that could be unsafe in a handler.
+    let before = unsafe { libc::signal(signal, libc::SIG_IGN) };
+    if before == libc::SIG_ERR { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

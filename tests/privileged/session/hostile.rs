@@ -32,12 +32,86 @@ fn set_up() -> Option<Machine> {
     Some(machine)
 }
 
-/// Root's half as sudo starts it, but by root itself: nothing of sudo's own care is in the way.
-fn by_root<S: AsRef<OsStr>>(machine: &Machine, before: &[&str], arguments: &[S]) -> Command {
+/// Root's half as sudo starts it, but by root itself: nothing of sudo's own care is in the way. `before` is what stands before
+/// the program on its command line.
+pub(super) fn called<S: AsRef<OsStr>>(
+    machine: &Machine,
+    before: &[&str],
+    helper: &str,
+    arguments: &[S],
+) -> Command {
     let mut argv: Vec<OsString> = before.iter().map(Into::into).collect();
-    argv.extend([PROGRAM, "helper", "session"].map(Into::into));
+    argv.extend([PROGRAM, "helper", helper].map(Into::into));
     argv.extend(arguments.iter().map(|argument| argument.as_ref().to_owned()));
     machine.root(&argv)
+}
+
+fn by_root<S: AsRef<OsStr>>(machine: &Machine, before: &[&str], arguments: &[S]) -> Command {
+    called(machine, before, "session", arguments)
+}
+
+/// Variables that steer a loader, a shell, a runtime or a C library.
+pub(super) const VARIABLES: [&str; 12] = [
+    "LD_PRELOAD=/nonexistent.so",
+    "LD_LIBRARY_PATH=/tmp",
+    "PATH=/tmp",
+    "HOME=/root",
+    "RUST_BACKTRACE=full",
+    "RUST_LOG=trace",
+    "TMPDIR=/tmp",
+    "IFS=/",
+    "BASH_ENV=/tmp/x",
+    "LC_ALL=\u{1b}[2J",
+    "AGENTUSER_KILL_AT=1",
+    "A=",
+];
+
+/// Standard streams that are closed, or are no streams, as bash(1) writes it.
+pub(super) const STREAMS: [&str; 10] = [
+    "0<&-",
+    "1>&-",
+    "2>&-",
+    "0<&- 1>&-",
+    "0<&- 2>&-",
+    "1>&- 2>&-",
+    "0<&- 1>&- 2>&-",
+    "0</",
+    "1</",
+    "2</root",
+];
+
+/// Lines of sh(1) that go to a directory which is gone, closed or somebody else's.
+pub(super) const DIRECTORIES: [&str; 4] = [
+    "mkdir /tmp/t_pv_gone; cd /tmp/t_pv_gone; rmdir /tmp/t_pv_gone",
+    "cd /root",
+    "cd /proc/1",
+    "cd /home/t_pv_ann",
+];
+
+/// What setrlimit(2) limits, and to how much it is.
+pub(super) const LIMITS: [&str; 11] =
+    ["nofile", "fsize", "as", "data", "stack", "core", "memlock", "nproc", "rss", "msgqueue", "sigpending"];
+pub(super) const VALUES: [&str; 5] = ["0", "4", "64", "4096", "2000000"];
+
+/// Names that are no agent's.
+pub(super) const NAMES: [&[u8]; 8] =
+    [b"root", b"machine", b"", b"../t_pv_bot", b"t_pv_ann", b"t_pv_bot\n", b"\xff\xfe", b"x\x1b[2J"];
+
+/// Signals that end or stop.
+pub(super) const SIGNALS: [&str; 5] = ["KILL", "TERM", "INT", "HUP", "STOP"];
+
+/// Starts a command, sends it a signal after a while, wakes it where that stopped it, and waits for its end.
+pub(super) fn signalled(mut command: Command, input: &[u8], signal: &str, micros: u64) -> Outcome {
+    use std::io::Write;
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let _ = child.stdin.take().unwrap().write_all(input);
+    std::thread::sleep(Duration::from_micros(micros));
+    let pid = child.id().to_string();
+    crate::common::attempt(&["kill", &format!("-{signal}"), &pid]);
+    crate::common::attempt(&["kill", "-CONT", &pid]);
+    let output = child.wait_with_output().unwrap();
+    Outcome { status: output.status, stdout: output.stdout, stderr: vec![] }
 }
 
 /// The arguments of a whole session, in the project.
@@ -56,21 +130,16 @@ fn arguments() {
     assert!(expected(&finish(by_root(&machine, &[], &session(&machine)), b"").ok()));
     let before = (mounts(), machine.snapshot());
     // A name that is no agent's, or no arguments for `enter`.
-    let names: [&[&[u8]]; 12] = [
+    let odd: [&[&[u8]]; 5] = [
         &[],
         &[b"t_pv_bot"],
         &[b"t_pv_bot", b"true"],
-        &[b"root", b"--", b"--", b"id"],
-        &[b"machine", b"--", b"--", b"id"],
-        &[b"", b"--", b"--", b"id"],
-        &[b"../t_pv_bot", b"--", b"--", b"id"],
-        &[b"t_pv_ann", b"--", b"--", b"id"],
-        &[b"t_pv_bot\n", b"--", b"--", b"id"],
-        &[b"\xff\xfe", b"--", b"--", b"id"],
         &[b"--", b"t_pv_bot", b"--", b"id"],
         &[b"t_pv_bot", b"-- ", b"--", b"id"],
     ];
-    for arguments in names {
+    let of_nobody = NAMES.map(|name| [name, b"--", b"--", b"id"].map(<[u8]>::to_vec).to_vec());
+    let odd = odd.iter().map(|arguments| arguments.iter().map(|argument| argument.to_vec()).collect());
+    for arguments in odd.chain(of_nobody).collect::<Vec<Vec<Vec<u8>>>>() {
         let arguments: Vec<_> = arguments.iter().map(|bytes| OsStr::from_bytes(bytes)).collect();
         let outcome = finish(by_root(&machine, &[], &arguments), b"");
         assert!(outcome.code() == Some(125) && outcome.text().is_empty(), "{arguments:?}: {outcome:?}");
@@ -121,28 +190,14 @@ fn arguments() {
 fn variables_and_descriptors() {
     let Some(machine) = set_up() else { return };
     let plain = finish(by_root(&machine, &[], &[AGENT, "--", "--directory=", "--", "env"]), b"").ok().text();
-    let evil = [
-        "LD_PRELOAD=/nonexistent.so",
-        "LD_LIBRARY_PATH=/tmp",
-        "PATH=/tmp",
-        "HOME=/root",
-        "RUST_BACKTRACE=full",
-        "RUST_LOG=trace",
-        "TMPDIR=/tmp",
-        "IFS=/",
-        "BASH_ENV=/tmp/x",
-        "LC_ALL=\u{1b}[2J",
-        "AGENTUSER_KILL_AT=1",
-        "A=",
-    ];
-    let before = [&["env", "-i"][..], &evil].concat();
+    let before = [&["env", "-i"][..], &VARIABLES].concat();
     let outcome = finish(by_root(&machine, &before, &[AGENT, "--", "--directory=", "--", "env"]), b"").ok();
     assert_eq!(outcome.text(), plain);
 
     let open = ["bash", "-c", "exec 3</root 7<>/etc/agentuser/policy.yaml 200</; exec \"$@\"", "bash"];
     let list = [AGENT, "--", "--directory=", "--", "sh", "-c", "ls /proc/$$/fd"];
     assert_eq!(finish(by_root(&machine, &open, &list), b"").ok().text(), "0\n1\n2");
-    for closed in ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-", "0</", "1</", "2</root"] {
+    for closed in STREAMS {
         let line = format!("exec \"$@\" {closed}");
         let outcome = finish(by_root(&machine, &["bash", "-c", &line, "bash"], &session(&machine)), b"");
         assert!(outcome.text().is_empty() || expected(&outcome), "{closed}: {outcome:?}");
@@ -153,31 +208,14 @@ fn variables_and_descriptors() {
 fn directories_and_limits() {
     let Some(machine) = set_up() else { return };
     let before = mounts();
-    for line in [
-        "mkdir /tmp/t_pv_gone; cd /tmp/t_pv_gone; rmdir /tmp/t_pv_gone",
-        "cd /root",
-        "cd /proc/1",
-        "cd /home/t_pv_ann",
-    ] {
+    for line in DIRECTORIES {
         let line = format!("{line}; exec \"$@\"");
         let outcome = finish(by_root(&machine, &["bash", "-c", &line, "bash"], &session(&machine)), b"").ok();
         assert!(expected(&outcome), "{line}: {outcome:?}");
     }
     let project = machine.human().project();
-    for limit in [
-        "nofile",
-        "fsize",
-        "as",
-        "data",
-        "stack",
-        "core",
-        "memlock",
-        "nproc",
-        "rss",
-        "msgqueue",
-        "sigpending",
-    ] {
-        for value in ["0", "4", "64", "4096", "2000000"] {
+    for limit in LIMITS {
+        for value in VALUES {
             let limit = format!("--{limit}={value}");
             let line = format!("cd {} && exec \"$@\"", project.display());
             let before = ["bash", "-c", &line, "bash", "prlimit", &limit];
@@ -199,17 +237,9 @@ fn directories_and_limits() {
 fn signals_at_each_step() {
     let Some(machine) = set_up() else { return };
     let before = (mounts(), machine.snapshot());
-    for signal in ["KILL", "TERM", "INT", "HUP", "STOP"] {
+    for signal in SIGNALS {
         for micros in (0..6000).step_by(300) {
-            let mut command = by_root(&machine, &[], &session(&machine));
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-            let child = command.spawn().unwrap();
-            std::thread::sleep(Duration::from_micros(micros));
-            let pid = child.id().to_string();
-            crate::common::attempt(&["kill", &format!("-{signal}"), &pid]);
-            crate::common::attempt(&["kill", "-CONT", &pid]);
-            let output = child.wait_with_output().unwrap();
-            let outcome = Outcome { status: output.status, stdout: output.stdout, stderr: vec![] };
+            let outcome = signalled(by_root(&machine, &[], &session(&machine)), b"", signal, micros);
             let text = outcome.text();
             let first = text.lines().next().map(str::to_owned);
             assert!(

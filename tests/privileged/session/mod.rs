@@ -5,6 +5,7 @@
 mod arguments;
 mod deploy_keys;
 mod ends;
+mod helpers;
 mod hostile;
 mod limits;
 mod plain;
