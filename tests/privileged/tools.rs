@@ -181,8 +181,17 @@ const JOBS: [(&str, &str); 4] = [
     ("/usr/bin/pip3", PIP),
     (
         "/usr/bin/go",
-        "printf 'module example.com/thing\\n\\ngo 1.18\\n' >go.mod && printf 'package main\\n\\nfunc main() { println(42) }\\n' >m.go &&
-         GOFLAGS=-mod=mod go build -o thing . && ./thing 2>&1 | grep -x 42",
+        "export GOFLAGS=-mod=mod GOPROXY=off GOTOOLCHAIN=local
+         printf 'module example.com/thing\n\ngo 1.18\n' >go.mod
+         printf 'package main\n\nfunc answer() int { return 42 }\n\nfunc main() { println(answer()) }\n' >main.go
+         printf 'package main\n\nimport (\n\"net\"\n\"testing\"\n)\n\nfunc TestAnswer(t *testing.T) {
+            if answer() != 42 { t.Fatal() }
+            server, err := net.Listen(\"tcp\", \"127.0.0.1:0\")
+            if err != nil { t.Fatal(err) }
+            if _, err := net.Dial(\"tcp\", server.Addr().String()); err != nil { t.Fatal(err) }
+         }\n' >main_test.go
+         go build -o thing . && ./thing 2>&1 | grep -x 42
+         go test -v . | tee log && grep -q '^--- PASS: TestAnswer' log",
     ),
 ];
 
