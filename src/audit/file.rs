@@ -1,11 +1,12 @@
 //! The log's file: root's, readable to the agent's human, of bounded size.
 
+#[cfg_attr(target_os = "linux", path = "file/linux.rs")]
+#[cfg_attr(target_os = "macos", path = "file/macos.rs")]
+mod system;
+
 use super::{DIRECTORY, Record, path};
-use crate::{
-    formats::posix_acl::{self, Acl, Perm, Tag},
-    model::{AccountName, Uid},
-};
-use rustix::fs::{Mode, OFlags, XattrFlags, fsetxattr, open};
+use crate::model::{AccountName, Uid};
+use rustix::fs::{Mode, OFlags, open};
 use std::{
     fs::{self, DirBuilder, File},
     io::{self, Write},
@@ -70,11 +71,8 @@ fn open_file(agent: &AccountName, human: Option<Uid>) -> io::Result<(File, u64)>
     }
     file.set_permissions(fs::Permissions::from_mode(0o640))?;
     if let Some(human) = human {
-        let mut acl = Acl::from_mode(0o640);
-        acl.put(Tag::User(human), Perm::READ);
-        acl.put(Tag::Mask, Perm::READ);
         // A file system without ACLs leaves the log to root.
-        let _ = fsetxattr(&file, posix_acl::ACCESS, &acl.render(), XattrFlags::empty());
+        let _ = system::let_read(&file, agent, human);
     }
     Ok((file, data.len()))
 }

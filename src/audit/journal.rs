@@ -9,13 +9,15 @@ use super::{
 };
 use crate::{
     gate::{answers::Answers, rules::Refusal},
-    guard::child,
-    host::role::{Role, Started},
+    host::{
+        child,
+        role::{Role, Started},
+    },
     launch::canary::Flight,
     model::{AccountName, Uid, desired::Firewall},
     netlink::nflog::{Packet, Verdict},
 };
-use rustix::net::{RecvFlags, recv};
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socketpair};
 use std::{
     collections::HashMap,
     io,
@@ -76,10 +78,7 @@ impl Journal {
     /// A name was refused to an agent.
     pub fn name_refused(&mut self, uid: Uid, why: Refusal, count: u32, name: &str) {
         let Some(subject) = self.subjects.get_mut(&uid) else { return };
-        let mut record = Record::new(subject.name.as_str(), uid.0, Act::DnsRefused, SystemTime::now());
-        record.q = Some(name.to_owned());
-        record.why = Some(why.why().into());
-        record.n = count.into();
+        let record = Record::name_refused(subject.name.as_str(), uid.0, why, count, name);
         self.lost += subject.write(&[record]);
     }
 
@@ -187,7 +186,9 @@ impl Listening {
     /// Starts a listener.
     pub fn start() -> io::Result<Self> {
         let socket = listener::open()?;
-        let (child, link) = child::spawn(Role::ReadPackets, &(), &[socket.as_fd()])?;
+        let (link, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        let child = child::spawn(Role::ReadPackets, &(), &[socket.as_fd()], (&link, theirs))?;
         Ok(Self { child, link })
     }
 

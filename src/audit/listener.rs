@@ -2,10 +2,7 @@
 
 use super::tally::{Tally, Told};
 use crate::{
-    guard::{
-        child::{Given, ended, receive},
-        seal::{Work, seal},
-    },
+    host::child::{Given, Work, ended, receive, seal},
     netlink::{PIECE, Socket, message::messages, nflog},
 };
 use rustix::{

@@ -6,12 +6,12 @@
 //! DNS gate -- refused names ---------------------------------------------------------------->    process, writes
 //! ```
 
+pub mod file;
 mod record;
 pub mod tally;
 pub mod view;
 
 crate::on_linux! {
-    pub mod file;
     pub mod journal;
     pub mod listener;
     pub(crate) mod process;

@@ -1,5 +1,6 @@
 //! A line of the log.
 
+use crate::gate::rules::Refusal;
 use serde::{Deserialize, Serialize};
 use std::{
     fmt, fs,
@@ -96,6 +97,15 @@ impl Record {
         let agent = agent.to_owned();
         let (proto, dst, port, name, q, why, pid, exe) = Default::default();
         Self { t, agent, uid, act, proto, dst, port, name, q, why, n: 1, pid, exe }
+    }
+
+    /// A line about names that were refused to an agent.
+    pub fn name_refused(agent: &str, uid: u32, why: Refusal, count: u32, name: &str) -> Self {
+        let mut record = Self::new(agent, uid, Act::DnsRefused, SystemTime::now());
+        record.q = Some(name.to_owned());
+        record.why = Some(why.why().into());
+        record.n = count.into();
+        record
     }
 
     /// The line with its end.

@@ -37,8 +37,11 @@ pub fn ensure(scope: &Scope, machine: &mut dyn Act) -> Result<usize, SetupError>
 fn load(step: &AnyStep, machine: &mut dyn Act) -> Result<bool, SetupError> {
     let title = || step.describe().title;
     let failed = |source| StepError { title: title(), source };
-    if step.check(machine.observe()).map_err(failed)? == Check::Satisfied {
-        return Ok(false);
+    match step.check(machine.observe()).map_err(failed)? {
+        Check::Satisfied => return Ok(false),
+        // Loading it again would end open connections, each minute, and change nothing.
+        Check::Foreign(what) => return Err(SetupError::Foreign { title: title(), what }),
+        _ => {}
     }
     step.apply(machine).map_err(failed)?;
     if step.verify(machine.observe()).map_err(failed)? != Check::Satisfied {

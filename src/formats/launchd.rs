@@ -1,4 +1,4 @@
-//! The job of launchd(8) that keeps the rules in force on macOS, and what launchctl(1) says of it.
+//! The jobs of launchd(8) that keep the rules in force and the DNS gates running on macOS, and what launchctl(1) says of them.
 
 /// The job, as an administrator may read it in the project's `pf/` directory.
 const JOB: &str = include_str!("../../pf/org.agentuser.firewall.plist");
@@ -11,6 +11,23 @@ pub const PATH: &str = "/Library/LaunchDaemons/org.agentuser.firewall.plist";
 
 /// Where the job's own complaints go.
 pub const LOG: &str = "/private/var/log/agentuser-firewall.log";
+
+/// The job of the gates, as an administrator may read it in the project's `pf/` directory.
+const GATES_JOB: &str = include_str!("../../pf/org.agentuser.gates.plist");
+
+/// The label of the job of the gates.
+pub const GATES: &str = "org.agentuser.gates";
+
+/// Where its file goes.
+pub const GATES_PATH: &str = "/Library/LaunchDaemons/org.agentuser.gates.plist";
+
+/// Where its own complaints go.
+pub const GATES_LOG: &str = "/private/var/log/agentuser-gates.log";
+
+/// The file of the job of the gates.
+pub fn render_gates(program: &str) -> String {
+    GATES_JOB.replace("@PROGRAM@", program)
+}
 
 /// The job's file. The program's path is a fixed one of ours, without a character that XML would read otherwise.
 pub fn render(program: &str) -> String {
@@ -74,6 +91,27 @@ mod tests {
         assert_eq!(text("StandardErrorPath"), Some(LOG));
         let keys: Vec<_> = job.keys().map(String::as_str).collect();
         assert_eq!(keys.len(), 8, "no KeepAlive, for it exits: {keys:?}");
+    }
+
+    #[test]
+    fn the_job_of_the_gates_runs_all_the_time() {
+        let job = Value::from_reader_xml(render_gates("/x/agentuser").as_bytes()).unwrap();
+        let job = job.as_dictionary().unwrap();
+        let text = |key: &str| job.get(key).and_then(Value::as_string);
+        assert_eq!(text("Label"), Some(GATES));
+        assert!(GATES_PATH.ends_with(&format!("/{GATES}.plist")));
+        let arguments = job.get("ProgramArguments").and_then(Value::as_array).unwrap().iter();
+        assert_eq!(
+            arguments.filter_map(Value::as_string).collect::<Vec<_>>(),
+            ["/x/agentuser", "firewall", "gate"]
+        );
+        for key in ["RunAtLoad", "KeepAlive"] {
+            assert_eq!(job.get(key).and_then(Value::as_boolean), Some(true), "{key}");
+        }
+        assert_eq!(job.get("ThrottleInterval").and_then(Value::as_unsigned_integer), Some(1));
+        assert_eq!(job.get("Umask").and_then(Value::as_unsigned_integer), Some(0o077));
+        assert_eq!(text("StandardErrorPath"), Some(GATES_LOG));
+        assert_eq!(job.len(), 7);
     }
 
     /// The shape of `launchctl print` on macOS 14.

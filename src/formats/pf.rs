@@ -3,11 +3,13 @@
 //! macOS has the grammar of OpenBSD 4.3 (pf.conf(5)). Within a rule the order is fixed: action, direction, log, quick,
 //! interface, protocol, addresses and ports, user, state, tag.
 
+use super::ipset;
 use crate::model::{
     PortRange, PortSet, Protocol, Uid,
     desired::{Destinations, Firewall, Inbound, Log},
 };
 use ipnet::IpNet;
+use std::net::IpAddr;
 
 /// The anchor's text, as an administrator may read it in the project's `pf/` directory.
 const SKELETON: &str = include_str!("../../pf/agentuser.anchor");
@@ -37,7 +39,10 @@ pub struct Table {
     pub nets: Vec<IpNet>,
 }
 
-/// The tables of an agent, in the order in which they stand.
+/// An address that a gate answered, for a table.
+pub type Answered = (String, IpAddr);
+
+/// The tables of an agent whose content the policy says, in the order in which they stand.
 pub fn tables(firewall: &Firewall) -> Vec<Table> {
     let numbered = |role: &'static str, all: &[Destinations]| -> Vec<Table> {
         let table = |(at, to): (usize, &Destinations)| Table { name: name(role, at), nets: to.nets.clone() };
@@ -56,13 +61,34 @@ fn name(role: &str, at: usize) -> String {
     format!("{role}{at}")
 }
 
-/// The whole text for one agent: tables and rules. It needs nothing from a gate: names are the system's to resolve here.
+/// The tables that the gate of an agent fills.
+fn answer_tables<'a>(firewall: &'a Firewall, answered: &'a [Answered]) -> impl Iterator<Item = String> + 'a {
+    ipset::answer_sets(firewall).into_iter().map(|set| {
+        let of_it = answered.iter().filter(|(table, _)| *table == set.name);
+        let addresses: Vec<_> = of_it.map(|(_, address)| address.to_string()).collect();
+        // Without a list it would keep what it has over a load.
+        let list = if addresses.is_empty() { String::new() } else { addresses.join(", ") + " " };
+        format!("table <{}> persist {{ {list}}}", set.name)
+    })
+}
+
+/// The whole text for one agent: tables and rules.
 pub fn render(firewall: &Firewall) -> String {
+    render_with(firewall, &[])
+}
+
+/// The same, with addresses that the gate answered and that live.
+pub fn render_with(firewall: &Firewall, answered: &[Answered]) -> String {
     let log = if firewall.log == Log::None { "" } else { "log (user) " };
     let mut text = String::new();
     for line in SKELETON.lines() {
         match line {
-            "@TABLES@" => push(&mut text, tables(firewall).iter().map(table)),
+            "@TABLES@" => {
+                push(&mut text, tables(firewall).iter().map(table));
+                push(&mut text, answer_tables(firewall, answered));
+            }
+            "@TURNED@" => push(&mut text, turned(firewall)),
+            "@GATE@" => push(&mut text, gate(firewall)),
             "@DENY@" => push(&mut text, denied(firewall)),
             "@INBOUND@" => push(&mut text, inbound(firewall)),
             "@LOOPBACK@" => push(&mut text, loopback(firewall)),
@@ -126,7 +152,26 @@ fn denied(firewall: &Firewall) -> Vec<String> {
             format!("block return out @LOG_NO@quick {proto} from any to <{table}>{ports} user @UID@")
         })
     });
-    rules.collect()
+    // From the loopback address no answer reaches an address of the network over IPv6, so that nothing could be turned there.
+    let v6 = firewall
+        .gate
+        .map(|_| format!("block return out @LOG_NO@quick inet6 {BOTH} from any to any port 53 user @UID@"));
+    rules.chain(v6).collect()
+}
+
+/// The way from lo0 to the gate. A query that comes in there with the tag was let out by this agent's rules.
+fn turned(firewall: &Firewall) -> Option<String> {
+    let port = firewall.gate?;
+    Some(format!("rdr pass on lo0 inet {BOTH} from any to any port 53 tagged @TAG@ -> 127.0.0.1 port {port}"))
+}
+
+/// Port 53 goes to lo0, from wherever it would leave. Another account's rules of `rdr` never see it.
+fn gate(firewall: &Firewall) -> Vec<String> {
+    if firewall.gate.is_none() {
+        return vec![];
+    }
+    let on = ["on lo0 inet", "on ! lo0 route-to (lo0 127.0.0.1) inet"];
+    on.map(|on| pass(on, BOTH, "any", " port 53")).into()
 }
 
 fn inbound(firewall: &Firewall) -> Option<String> {
@@ -152,12 +197,16 @@ fn allowed(firewall: &Firewall) -> Vec<String> {
     if firewall.outbound_allowed {
         return vec![pass("on ! lo0", BOTH, "any", "")];
     }
-    let rules = firewall.allow.iter().enumerate().flat_map(|(at, to)| {
-        let table = format!("<{}>", name("allow", at));
+    let to = |table: String, ports: Option<&PortSet>| {
+        let table = format!("<{table}>");
         let pass = move |(proto, ports): (String, String)| pass("on ! lo0", &proto, &table, &ports);
-        services(to.ports.as_ref()).into_iter().map(pass)
-    });
-    rules.collect()
+        services(ports).into_iter().map(pass)
+    };
+    let nets = firewall.allow.iter().enumerate();
+    let nets = nets.flat_map(|(at, list)| to(name("allow", at), list.ports.as_ref()));
+    let names = ipset::answer_sets(firewall).into_iter();
+    let names = names.flat_map(|set| to(set.name, Some(&firewall.names[set.index].ports)));
+    nets.chain(names).collect()
 }
 
 /// A rule that lets out, and says so with the tag.

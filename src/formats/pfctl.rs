@@ -50,6 +50,11 @@ pub fn main_rules(rules: &str, nat: &str) -> Main {
     }
 }
 
+/// Whether the main ruleset asks the anchors of `com.apple` where a packet is to be turned to: `pfctl -sn`.
+pub fn turns(nat: &str) -> bool {
+    nat.lines().any(|line| line.trim() == "rdr-anchor \"com.apple/*\" all")
+}
+
 /// The networks of a table: `pfctl -t NAME -T show`. One address prints without a length.
 pub fn table(text: &str) -> BTreeSet<IpNet> {
     let net = |word: &str| word.parse().ok().or_else(|| word.parse::<IpAddr>().ok().map(IpNet::from));
@@ -88,6 +93,8 @@ x        no pid                       1                        0 days 00:00:07
         let stock = "scrub-anchor \"com.apple/*\" all fragment reassemble\nanchor \"com.apple/*\" all\n";
         assert_eq!(main_rules(stock, ""), Main::CallsOurs);
         assert_eq!(main_rules("", "nat-anchor \"com.apple/*\" all\n"), Main::Replaced);
+        assert!(turns("nat-anchor \"com.apple/*\" all\nrdr-anchor \"com.apple/*\" all\n"));
+        assert!(!turns("nat-anchor \"com.apple/*\" all\nrdr-anchor \"vpn/*\" all\n"));
         assert_eq!(main_rules("\n", ""), Main::Empty);
         assert_eq!(main_rules("block drop all\nanchor \"vpn/*\" all\n", ""), Main::Replaced);
     }

@@ -12,6 +12,9 @@ const AGENT: &str = include_str!("../../pf/agentuser.sb");
 /// The profile of the child that reads projects.
 const LOOK: &str = include_str!("../../pf/look.sb");
 
+/// The profile of the child that reads DNS, whole.
+pub const PARSER: &str = include_str!("../../pf/parser.sb");
+
 /// The profile for an agent with these projects.
 pub fn agent(projects: &[SharedDir]) -> String {
     let allow = |(at, project): (usize, &SharedDir)| {
@@ -120,6 +123,13 @@ mod tests {
         let text = agent(&[project]);
         assert!(!text.contains("/Users/ann") && is_balanced(&text), "{text}");
         assert!(!is_balanced("(a (b)") && !is_balanced("(a))") && !is_balanced("(a \"b)"));
+    }
+
+    #[test]
+    fn the_parsers_profile_is_whole() {
+        assert!(is_balanced(PARSER) && !PARSER.contains('@') && !PARSER.contains("(param"));
+        // The child opens it to see that the profile is in force.
+        assert!(PARSER.contains("(literal \"/private/etc/hosts\")"));
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(super) struct Clients {
 
 impl Clients {
     /// Takes a new connection; where there is no room the one on which nothing has happened for the longest time goes.
-    pub(super) fn add(&mut self, stream: TcpStream, now: Instant) -> usize {
+    pub(super) fn add(&mut self, stream: TcpStream, now: Instant) {
         let free = self.slots.iter().position(Option::is_none);
         let slot = free.unwrap_or_else(|| {
             if self.slots.len() < ROOM {
@@ -58,12 +58,17 @@ impl Clients {
         let generation = self.generation;
         self.slots[slot] =
             Some(Client { stream, generation, input, output, pending: 0, last: now, ended: false });
-        slot
     }
 
-    /// The socket in a place.
-    pub(super) fn stream(&self, slot: usize) -> Option<&TcpStream> {
-        self.slots.get(slot)?.as_ref().map(|client| &client.stream)
+    /// The sockets by their places, and whether each waits to be read and to be written to. What waits for neither has
+    /// nothing to tell: an end that was seen already would be told again and again.
+    pub(super) fn interests(&self) -> impl Iterator<Item = (usize, &TcpStream, (bool, bool))> {
+        let clients =
+            self.slots.iter().enumerate().filter_map(|(slot, client)| Some((slot, client.as_ref()?)));
+        let wants = |client: &Client| (!client.ended, !client.output.is_empty());
+        clients
+            .map(move |(slot, client)| (slot, &client.stream, wants(client)))
+            .filter(|(.., wants)| *wants != (false, false))
     }
 
     /// Whether there are any.

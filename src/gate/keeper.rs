@@ -1,26 +1,26 @@
-//! The half of a gate that holds `CAP_NET_ADMIN`: it starts the parser, judges again what the parser asks for, and fills the
-//! sets.
+//! The half of a gate that is root's: it starts the parser, judges again what the parser asks for, and fills the sets.
 
 use super::{
     Order,
     answers::Answers,
+    fill::{Answer, Fill},
     lifetime,
-    link::{self, Request},
+    link::{self, Link, Received, Request},
     message::MOST_ADDRESSES,
     rules::{Fate, Refusal, Rules},
 };
 use crate::{
-    formats::{ipset, ipset::AnswerSet, nft},
-    guard::child,
-    host::role::{Handle, Role, Started},
+    formats::{ipset, ipset::AnswerSet},
+    host::{
+        child,
+        role::{Handle, Role, Started},
+    },
     model::{Family, desired::Firewall},
-    netlink::answers::{Answer, Sets},
 };
-use rustix::net::{RecvFlags, SendFlags, recv, send};
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket},
-    os::fd::{AsFd, OwnedFd},
+    os::fd::AsFd,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -61,22 +61,29 @@ pub type Told<'a> = &'a (dyn Fn(Refusal, u32, &str) + Sync);
 /// A gate with its parser running.
 pub struct Keeper {
     parser: Started,
-    link: OwnedFd,
+    link: Link,
     rules: Rules,
-    sets: Sets,
+    sets: Box<dyn Fill>,
     names: Vec<AnswerSet>,
+    firewall: Firewall,
     answers: Arc<Mutex<Answers>>,
 }
 
 impl Keeper {
     /// Starts a parser for an agent's policy on these sockets.
-    pub fn start(order: &Order, sockets: &Sockets, answers: Arc<Mutex<Answers>>) -> io::Result<Self> {
+    pub fn start(
+        order: &Order,
+        sockets: &Sockets,
+        answers: Arc<Mutex<Answers>>,
+        sets: Box<dyn Fill>,
+    ) -> io::Result<Self> {
         let udp = sockets.udp.iter().map(AsFd::as_fd);
         let descriptors: Vec<_> = udp.chain(sockets.listeners.iter().map(AsFd::as_fd)).collect();
-        let sets = Sets::open(nft::table(&order.firewall))?;
-        let (parser, link) = child::spawn(Role::ParseDns, order, &descriptors)?;
+        let (link, theirs) = Link::pair()?;
+        let parser = child::spawn(Role::ParseDns, order, &descriptors, (link.descriptor(), theirs))?;
         let (rules, names) = (Rules::of(&order.firewall), ipset::answer_sets(&order.firewall));
-        Ok(Self { parser, link, rules, sets, names, answers })
+        let firewall = order.firewall.clone();
+        Ok(Self { parser, link, rules, sets, names, firewall, answers })
     }
 
     /// A way for another thread to end the parser.
@@ -92,31 +99,31 @@ impl Keeper {
     /// Serves the parser until it is gone, or breaks the rules of the link. `between` is called after each message, and at
     /// least twice a second.
     pub fn serve_until_gone(&mut self, told: Told<'_>, between: &mut dyn FnMut()) -> io::Result<()> {
-        let (mut buffer, mut active) = (vec![0; link::MOST], Instant::now());
-        let patience = Some(Duration::from_millis(500));
-        rustix::net::sockopt::set_socket_timeout(&self.link, rustix::net::sockopt::Timeout::Recv, patience)?;
+        let mut active = Instant::now();
+        self.link.set_patience(Duration::from_millis(500))?;
         loop {
             let lingers = active.elapsed() < LINGER;
-            let flags = if lingers { RecvFlags::DONTWAIT } else { RecvFlags::empty() };
-            let length = match recv(&self.link, &mut buffer, flags) {
-                Ok((0, _)) => return Ok(()),
-                Ok((length, _)) => length,
-                Err(rustix::io::Errno::AGAIN) if lingers => {
-                    rustix::thread::sched_yield();
+            match self.link.receive(!lingers)? {
+                Received::End => return Ok(()),
+                Received::Nothing if lingers => {
+                    std::thread::yield_now();
                     continue;
                 }
-                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => 0,
-                Err(errno) => return Err(errno.into()),
-            };
-            let Some(requests) = link::read(&buffer[..length]) else {
-                return Err(io::Error::other("the parser sent what no parser sends"));
-            };
-            let done = self.serve_all(requests, told);
-            if !done.is_empty() {
-                send(&self.link, &link::write_done(&done), SendFlags::NOSIGNAL)?;
+                Received::Nothing => {}
+                Received::Message(message) => {
+                    let Some(requests) = link::read(&message) else {
+                        return Err(io::Error::other("the parser sent what no parser sends"));
+                    };
+                    let done = self.serve_all(requests, told);
+                    if !done.is_empty() {
+                        self.link.send(&link::write_done(&done))?;
+                    }
+                    active = Instant::now();
+                }
             }
+            let (answers, firewall) = (&self.answers, &self.firewall);
+            self.sets.keep(&|| living(&answers.lock().unwrap_or_else(PoisonError::into_inner), firewall));
             between();
-            active = if length > 0 { Instant::now() } else { active };
         }
     }
 
@@ -176,13 +183,15 @@ impl Keeper {
     }
 }
 
+/// What of these answers still lives and is allowed by a policy.
+fn living(answers: &Answers, firewall: &Firewall) -> Vec<Answer> {
+    let answer = |(set, address, seconds)| Answer { set, address, seconds };
+    super::answers::still_allowed(answers, firewall, now()).into_iter().map(answer).collect()
+}
+
 /// Puts what still lives and is still allowed into the sets of a policy, such as one whose names changed.
-pub fn take_over(answers: &Answers, firewall: &Firewall) -> io::Result<usize> {
-    let living: Vec<_> = super::answers::still_allowed(answers, firewall, now())
-        .into_iter()
-        .map(|(set, address, seconds)| Answer { set, address, seconds })
-        .collect();
-    let mut sets = Sets::open(nft::table(firewall))?;
+pub fn take_over(answers: &Answers, firewall: &Firewall, sets: &mut dyn Fill) -> io::Result<usize> {
+    let living = living(answers, firewall);
     // As many as the kernel takes in one message.
     living.chunks(256).try_for_each(|some| sets.add(some)).map(|()| living.len())
 }

@@ -1,9 +1,22 @@
-//! What the parser and the keeper of a gate tell each other, over a socket that keeps the bounds of messages.
+//! What the parser and the keeper of a gate tell each other: messages over a stream, each behind its length. Sockets that keep
+//! the bounds of messages and tell of the other end's end are not on every system.
 //!
 //! What the parser sends may be an attacker's: the form is fixed, small, and read here alone.
 
 use super::{message::MOST_ADDRESSES, rules::Refusal};
-use std::net::IpAddr;
+use rustix::{
+    io::Errno,
+    net::{RecvFlags, recv},
+};
+use std::{
+    io,
+    net::IpAddr,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+    time::Duration,
+};
 
 /// The most bytes of a message.
 pub const MOST: usize = 32 * 1024;
@@ -11,6 +24,97 @@ pub const MOST: usize = 32 * 1024;
 pub const MOST_REQUESTS: usize = 32;
 /// The longest name in a message: that of DNS, and four bytes for each that has to be escaped.
 const LONGEST_NAME: usize = 255;
+
+/// One end of the link.
+pub struct Link {
+    stream: OwnedFd,
+    /// What has come and was not taken yet.
+    input: Vec<u8>,
+}
+
+/// What came over the link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// Nothing whole.
+    Nothing,
+    /// A message.
+    Message(Vec<u8>),
+    /// The other end is gone.
+    End,
+}
+
+impl Link {
+    /// Two ends.
+    pub fn pair() -> io::Result<(Self, OwnedFd)> {
+        let (ours, theirs) = UnixStream::pair()?;
+        Ok((Self::from(OwnedFd::from(ours)), theirs.into()))
+    }
+
+    /// The end as a descriptor, for who starts the other one.
+    pub(super) fn descriptor(&self) -> &OwnedFd {
+        &self.stream
+    }
+
+    /// [`Link::receive`] waits no longer than this.
+    pub fn set_patience(&self, patience: Duration) -> io::Result<()> {
+        let timeout = rustix::net::sockopt::Timeout::Recv;
+        Ok(rustix::net::sockopt::set_socket_timeout(&self.stream, timeout, Some(patience))?)
+    }
+
+    /// Sends a message; waits until there is room for it.
+    pub fn send(&mut self, message: &[u8]) -> io::Result<()> {
+        let length = u32::try_from(message.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+        let whole = [&length.to_be_bytes(), message].concat();
+        let mut left = whole.as_slice();
+        while !left.is_empty() {
+            match rustix::io::write(&self.stream, left) {
+                Ok(sent) => left = &left[sent..],
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// The next message. To be called again until there is nothing: several may have come together.
+    pub fn receive(&mut self, waits: bool) -> io::Result<Received> {
+        if let Some(message) = self.whole()? {
+            return Ok(Received::Message(message));
+        }
+        let mut buffer = [0; 4096];
+        let flags = if waits { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
+        match recv(&self.stream, &mut buffer, flags) {
+            Ok((0, _)) => return Ok(Received::End),
+            Ok((length, _)) => self.input.extend_from_slice(&buffer[..length]),
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        Ok(self.whole()?.map_or(Received::Nothing, Received::Message))
+    }
+
+    fn whole(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let Some((length, rest)) = self.input.split_first_chunk::<4>() else { return Ok(None) };
+        let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
+        if length > MOST {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a message is longer than any"));
+        }
+        let Some(message) = rest.get(..length).map(<[u8]>::to_vec) else { return Ok(None) };
+        self.input.drain(..4 + length);
+        Ok(Some(message))
+    }
+}
+
+impl From<OwnedFd> for Link {
+    fn from(stream: OwnedFd) -> Self {
+        Self { stream, input: Vec::new() }
+    }
+}
+
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
 
 /// Something that the parser tells the keeper.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,6 +257,36 @@ mod tests {
         assert_eq!(read(&bytes[..bytes.len() - 1]), None);
         let done = [(7, true), (8, false)];
         assert_eq!(read_done(&write_done(&done)).collect::<Vec<_>>(), done);
+    }
+
+    #[test]
+    fn messages_keep_their_bounds_on_a_stream() {
+        let (mut ours, theirs) = Link::pair().unwrap();
+        let mut theirs = Link::from(theirs);
+        assert_eq!(theirs.receive(false).unwrap(), Received::Nothing);
+        let long = vec![7; MOST];
+        let sender = std::thread::spawn(move || {
+            for message in [b"one".as_slice(), b"", &long, b"two"] {
+                ours.send(message).unwrap();
+            }
+        });
+        let mut came = Vec::new();
+        loop {
+            match theirs.receive(true).unwrap() {
+                Received::Nothing => {}
+                Received::Message(message) => came.push(message),
+                Received::End => break,
+            }
+        }
+        sender.join().unwrap();
+        assert_eq!(came, [b"one".to_vec(), vec![], vec![7; MOST], b"two".to_vec()]);
+    }
+
+    #[test]
+    fn a_message_that_is_longer_than_any_is_an_error() {
+        let (ours, theirs) = Link::pair().unwrap();
+        rustix::io::write(&ours, &u32::MAX.to_be_bytes()).unwrap();
+        assert!(Link::from(theirs).receive(true).is_err());
     }
 
     proptest! {

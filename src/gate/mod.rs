@@ -22,19 +22,19 @@
 
 pub mod answers;
 pub mod cache;
+mod clients;
+pub mod fill;
+pub mod keeper;
 pub mod link;
 pub mod message;
+pub mod parser;
+mod refusals;
 pub mod resolvers;
 pub mod rules;
-
-crate::on_linux! {
-    mod clients;
-    pub mod keeper;
-    pub mod parser;
-    mod refusals;
-    mod server;
-    mod upstream;
-}
+pub(crate) mod running;
+mod server;
+pub mod tables;
+mod upstream;
 
 use crate::model::desired::Firewall;
 use serde::{Deserialize, Serialize};

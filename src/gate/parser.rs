@@ -1,10 +1,7 @@
 //! The process that reads DNS: without privilege, with its listening sockets and the way to the keeper.
 
 use super::{Order, server::Server};
-use crate::guard::{
-    child::{Given, ended, receive},
-    seal::{Work, seal},
-};
+use crate::host::child::{Given, Work, ended, receive, seal};
 use std::{
     io,
     net::{TcpListener, UdpSocket},
@@ -18,7 +15,7 @@ pub(crate) fn main() -> io::Result<()> {
     let listeners: Vec<TcpListener> = listeners.into_iter().map(Into::into).collect();
     udp.iter().try_for_each(|socket| socket.set_nonblocking(true))?;
     listeners.iter().try_for_each(|listener| listener.set_nonblocking(true))?;
-    let server = Server::new(order, link, udp, listeners)?;
+    let server = Server::new(order, link.into(), udp, listeners);
     seal(Work::Asks)?;
     ended(server.run())
 }

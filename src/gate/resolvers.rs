@@ -1,5 +1,6 @@
 //! The machine's resolvers, as resolv.conf(5) lists them, read again when the file changes.
 
+use crate::host;
 use std::{
     fs,
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -88,7 +89,7 @@ fn parse(text: &str) -> Vec<SocketAddr> {
 }
 
 fn scope(zone: &str) -> u32 {
-    let index = || fs::read_to_string(format!("/sys/class/net/{zone}/ifindex")).ok()?.trim().parse().ok();
+    let index = || host::interface_index(zone);
     let is_name =
         !zone.is_empty() && zone.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
     zone.parse().ok().or_else(|| is_name.then(index).flatten()).unwrap_or(0)

@@ -6,22 +6,18 @@ use super::{
     Order,
     cache::Cache,
     clients::{Clients, Connection},
-    link::{self, Request},
+    link::{self, Link, Received, Request},
     message::{Answer, Kind, Question, Reply},
     refusals::{Budget, Refusals},
     resolvers::Resolvers,
     rules::Rules,
     upstream::{Exchange, Progress, unless_blocked},
 };
-use rustix::{
-    event::epoll::{self, EventData, EventFlags},
-    net::{RecvFlags, SendFlags, recv, send},
-};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::{
     collections::HashMap,
     io,
     net::{SocketAddr, TcpListener, UdpSocket},
-    os::fd::{AsFd, OwnedFd},
     time::{Duration, Instant},
 };
 
@@ -59,8 +55,7 @@ struct Pending {
 
 /// The parser at work.
 pub(super) struct Server {
-    epoll: OwnedFd,
-    link: OwnedFd,
+    link: Link,
     udp: Vec<UdpSocket>,
     listeners: Vec<TcpListener>,
     agent: String,
@@ -80,25 +75,9 @@ pub(super) struct Server {
 
 impl Server {
     /// The parser of an order, with its way to the keeper and its sockets.
-    pub(super) fn new(
-        order: Order,
-        link: OwnedFd,
-        udp: Vec<UdpSocket>,
-        listeners: Vec<TcpListener>,
-    ) -> io::Result<Self> {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let watch =
-            |fd: &dyn AsFd, token| epoll::add(&epoll, fd.as_fd(), EventData::new_u64(token), EventFlags::IN);
-        watch(&link, LINK)?;
-        for (at, socket) in udp.iter().enumerate() {
-            watch(socket, UDP | at as u64)?;
-        }
-        for (at, listener) in listeners.iter().enumerate() {
-            watch(listener, LISTENER | at as u64)?;
-        }
+    pub(super) fn new(order: Order, link: Link, udp: Vec<UdpSocket>, listeners: Vec<TcpListener>) -> Self {
         let now = Instant::now();
-        Ok(Self {
-            epoll,
+        Self {
             link,
             udp,
             listeners,
@@ -115,12 +94,12 @@ impl Server {
             refusals: Refusals::new(now),
             budget: Budget::new(now),
             buffer: vec![0; 65_536],
-        })
+        }
     }
 
     /// Serves until the keeper is gone.
     pub(super) fn run(mut self) -> io::Result<()> {
-        let (mut events, mut active) = (Vec::with_capacity(256), Instant::now());
+        let (mut events, mut active) = (Vec::new(), Instant::now());
         loop {
             let busy = !self.by_subject.is_empty() || !self.clients.is_empty() || self.refusals.is_counting();
             let lingers = active.elapsed() < LINGER;
@@ -129,21 +108,15 @@ impl Server {
                 (_, true) => Duration::from_millis(50),
                 _ => Duration::from_hours(1),
             };
-            let pause = rustix::time::Timespec::try_from(pause).map_err(|_| io::ErrorKind::InvalidInput)?;
-            events.clear();
-            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&pause)) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(errno) => return Err(errno.into()),
-            }
+            self.wait(pause, &mut events)?;
             if !events.is_empty() {
                 active = Instant::now();
             } else if lingers {
-                rustix::thread::sched_yield();
+                std::thread::yield_now();
                 continue;
             }
             let now = Instant::now();
-            for event in &events {
-                let token = event.data.u64();
+            for &token in &events {
                 let at = usize::try_from(token & 0xffff_ffff).unwrap_or(usize::MAX);
                 match token & !0xffff_ffff {
                     UDP => self.read_datagrams(at, now),
@@ -158,6 +131,39 @@ impl Server {
                 self.expire(now);
             }
             self.flush()?;
+        }
+    }
+
+    /// Waits at most this long; `events` are then those of the sockets that have something.
+    fn wait(&self, pause: Duration, events: &mut Vec<u64>) -> io::Result<()> {
+        let (input, output) = (PollFlags::IN, PollFlags::OUT);
+        let mut watched = vec![(LINK, PollFd::new(&self.link, input))];
+        let udp = self.udp.iter().enumerate();
+        watched.extend(udp.map(|(at, socket)| (UDP | at as u64, PollFd::new(socket, input))));
+        let listeners = self.listeners.iter().enumerate();
+        watched.extend(listeners.map(|(at, socket)| (LISTENER | at as u64, PollFd::new(socket, input))));
+        watched.extend(self.clients.interests().map(|(slot, stream, (reading, writing))| {
+            let flags = if reading { input } else { PollFlags::empty() };
+            let flags = if writing { flags | output } else { flags };
+            (CLIENT | slot as u64, PollFd::new(stream, flags))
+        }));
+        let exchanges = self.exchanges.iter().enumerate();
+        watched.extend(exchanges.filter_map(|(at, pending)| {
+            let (socket, writing) = pending.as_ref()?.exchange.socket()?;
+            let flags = if writing { output } else { input };
+            Some((EXCHANGE | at as u64, PollFd::from_borrowed_fd(socket, flags)))
+        }));
+        let pause = Timespec::try_from(pause).map_err(|_| io::ErrorKind::InvalidInput)?;
+        let (tokens, mut fds): (Vec<u64>, Vec<_>) = watched.into_iter().unzip();
+        events.clear();
+        match poll(&mut fds, Some(&pause)) {
+            Ok(_) => {
+                let ready = tokens.iter().zip(&fds).filter(|(_, fd)| !fd.revents().is_empty());
+                events.extend(ready.map(|(token, _)| *token));
+                Ok(())
+            }
+            Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(errno) => Err(errno.into()),
         }
     }
 
@@ -180,11 +186,7 @@ impl Server {
             if stream.set_nonblocking(true).and_then(|()| stream.set_nodelay(true)).is_err() {
                 continue;
             }
-            let slot = self.clients.add(stream, now);
-            let Some(stream) = self.clients.stream(slot) else { continue };
-            // Edges, for a connection that waits to be written to is rare, and read to its end each time.
-            let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-            let _ = epoll::add(&self.epoll, stream, EventData::new_u64(CLIENT | slot as u64), flags);
+            self.clients.add(stream, now);
         }
     }
 
@@ -213,19 +215,9 @@ impl Server {
         self.go_on(at, progress, now);
     }
 
-    /// Watches an exchange's socket, or hands its answer on.
+    /// Hands an exchange's answer on, where it has one.
     fn go_on(&mut self, at: usize, progress: Progress, now: Instant) {
-        let Some(pending) = &self.exchanges[at] else { return };
-        let Progress::Done(answer) = progress else {
-            if let Some((socket, writing)) = pending.exchange.socket() {
-                let flags = if writing { EventFlags::OUT } else { EventFlags::IN };
-                let data = EventData::new_u64(EXCHANGE | at as u64);
-                if epoll::add(&self.epoll, socket, data, flags).is_err() {
-                    let _ = epoll::modify(&self.epoll, socket, data, flags);
-                }
-            }
-            return;
-        };
+        let Progress::Done(answer) = progress else { return };
         let Some(Pending { exchange, asked }) = self.exchanges[at].take() else { return };
         let (name, kind) = exchange.subject();
         self.by_subject.remove(&(name.to_owned(), kind));
@@ -253,7 +245,7 @@ impl Server {
     /// Tells the keeper all of what came up in this round at once.
     fn flush(&mut self) -> io::Result<()> {
         if !self.unsent.0.is_empty() {
-            send(&self.link, &self.unsent.0, SendFlags::NOSIGNAL)?;
+            self.link.send(&self.unsent.0)?;
             self.unsent.0.clear();
             self.unsent.1 = 0;
         }
@@ -262,21 +254,23 @@ impl Server {
 
     /// The keeper's answers; whether it is still there.
     fn read_link(&mut self) -> io::Result<bool> {
-        let mut buffer = [0; 4096];
-        let (length, _) = match recv(&self.link, &mut buffer, RecvFlags::DONTWAIT) {
-            Ok(received) => received,
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return Ok(true),
-            Err(errno) => return Err(errno.into()),
-        };
-        for (number, good) in link::read_done(&buffer[..length]) {
-            let Some((asked, reply)) = self.waiting.remove(&number) else { continue };
-            let failed =
-                Reply::failed(0, "agentuser: the way to its addresses could not be opened: agentuser status");
-            for one in &asked {
-                self.reply(one, if good { &reply } else { &failed });
+        loop {
+            let message = match self.link.receive(false)? {
+                Received::Message(message) => message,
+                Received::Nothing => return Ok(true),
+                Received::End => return Ok(false),
+            };
+            for (number, good) in link::read_done(&message) {
+                let Some((asked, reply)) = self.waiting.remove(&number) else { continue };
+                let failed = Reply::failed(
+                    0,
+                    "agentuser: the way to its addresses could not be opened: agentuser status",
+                );
+                for one in &asked {
+                    self.reply(one, if good { &reply } else { &failed });
+                }
             }
         }
-        Ok(length > 0)
     }
 
     fn expire(&mut self, now: Instant) {

@@ -2,7 +2,7 @@
 //! next resolver where one does not answer.
 
 use super::message::{self, Answer, Kind};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
+use rustix::net::{AddressFamily, SocketType, connect};
 use std::{
     collections::VecDeque,
     io::{self, ErrorKind, Read, Write},
@@ -183,10 +183,12 @@ impl Exchange {
     }
 }
 
-/// A socket that does not wait, for this peer.
+/// A socket that does not wait, for this peer. Nobody inherits it, for the parser starts nothing.
 fn socket(peer: SocketAddr, kind: SocketType) -> io::Result<OwnedFd> {
     let family = if peer.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    Ok(socket_with(family, kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?)
+    let socket = rustix::net::socket(family, kind, None)?;
+    rustix::io::ioctl_fionbio(&socket, true)?;
+    Ok(socket)
 }
 
 /// What a call that does not wait came to; none where it would have had to wait.

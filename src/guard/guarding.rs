@@ -1,12 +1,28 @@
 //! An agent that is guarded: its policy, its gate, and what its gate answered.
 
-use super::{
-    Agent,
-    gates::{self, Gate},
-    state::Guarded,
+use super::{Agent, state::Guarded};
+use crate::{
+    audit::journal::Journal,
+    gate::{
+        answers::Answers,
+        fill,
+        keeper::take_over,
+        running::{self, Gate, lock},
+    },
+    model::{AccountName, desired::Firewall},
+    step::Netfilter,
 };
-use crate::{audit::journal::Journal, gate::answers::Answers, step::Netfilter};
 use std::sync::{Arc, Mutex};
+
+/// Puts what still lives into the sets, after these were made anew.
+pub(super) fn fill(name: &AccountName, firewall: &Firewall, answers: &Mutex<Answers>) {
+    if !firewall.names.is_empty() {
+        let living = lock(answers).clone();
+        // Sets that are not there yet are filled by the gate, with its next answers.
+        let _ = fill::open(&running::order(name, firewall))
+            .and_then(|mut sets| take_over(&living, firewall, sets.as_mut()));
+    }
+}
 
 /// An agent that is guarded.
 pub(super) struct Guarding {
@@ -22,7 +38,7 @@ pub(super) struct Guarding {
 impl Guarding {
     /// An agent with what its gate answered before, its gate still closed.
     pub(super) fn new(agent: Agent) -> Self {
-        let answers = Arc::new(Mutex::new(gates::remembered(&agent.name)));
+        let answers = Arc::new(Mutex::new(running::remembered(&agent.name)));
         Self { agent, answers, gate: None, fault: None, closed: None }
     }
 
@@ -45,7 +61,9 @@ impl Guarding {
     pub(super) fn open_gate(&mut self, journal: &Arc<Mutex<Journal>>) {
         let Agent { name, rules: Netfilter { firewall, .. }, .. } = &self.agent;
         let Some(port) = firewall.gate.filter(|_| self.gate.is_none()) else { return };
-        let gate = Gate::open(name, firewall, port, self.answers.clone(), journal.clone());
+        let journal = journal.clone();
+        let told = move |uid, why, count, name: &str| lock(&journal).name_refused(uid, why, count, name);
+        let gate = Gate::open(name, firewall, port, self.answers.clone(), Arc::new(told));
         self.closed = gate.as_ref().err().map(|error| format!("DNS gate at port {port}: {error}"));
         self.gate = gate.ok();
     }

@@ -4,13 +4,10 @@
 //! Nothing depends on it for "deny": when it is gone, names are no longer answered, addresses leave the sets one by one, and
 //! the rules stay. What it puts in force it takes from the receipts alone.
 
-pub(crate) mod child;
-mod gates;
 mod guarding;
 mod lock_file;
 mod mend;
 mod renewal;
-pub(crate) mod seal;
 mod state;
 mod watch;
 
@@ -21,12 +18,12 @@ use crate::{
         Act,
         journal::{Journal, Listening},
     },
+    gate::running::{lock, save},
     host::{Act as _, FileState, LockError, System, Validator, places, sys},
     model::{AccountName, Gid, Uid, desired::Log},
     step::{AnyStep, Netfilter},
 };
-use gates::{fill, lock, save};
-use guarding::Guarding;
+use guarding::{Guarding, fill};
 use lock_file::LockFile;
 use nix::{
     sys::signal::{Signal, kill},
@@ -185,7 +182,7 @@ impl<'a> Guard<'a> {
                 _ => agent,
             };
             let mut guarding = old.unwrap_or_else(|| Guarding::new(agent.clone()));
-            fill(&agent.rules.firewall, &guarding.answers);
+            fill(&name, &agent.rules.firewall, &guarding.answers);
             guarding.take(agent, &self.journal);
             if guarding.agent.rules.firewall.log != Log::None {
                 let Agent { name, rules, human, .. } = &guarding.agent;
@@ -215,12 +212,12 @@ impl<'a> Guard<'a> {
             let mut gap = None;
             let result = self.duties.load(name, whole, &mut |steps| {
                 if mend::mend(steps) > 0 {
-                    fill(firewall, &guarding.answers);
+                    fill(name, firewall, &guarding.answers);
                     gap = Some(heard.elapsed());
                 }
             });
             if matches!(result, Ok(1..)) {
-                fill(firewall, &guarding.answers);
+                fill(name, firewall, &guarding.answers);
                 gap = gap.or_else(|| Some(heard.elapsed()));
             }
             if let Some(gap) = gap {

@@ -8,7 +8,7 @@ use crate::{
         AbsPath,
         catalog::{Addresses, Catalog, Publisher, ToolHosts, kept},
     },
-    policy::{Agent, Allow, Dns, Policy},
+    policy::{Agent, Allow, Policy},
     presets::{expand, listed, ranges},
 };
 use std::net::IpAddr;
@@ -18,7 +18,7 @@ const MOST_RESOLVERS: usize = 3;
 
 /// What the presets and names of a policy stand for.
 pub fn catalog(policy: &Policy, machine: &dyn Observe) -> Result<Catalog, HostError> {
-    let mut catalog = Catalog::default();
+    let mut catalog = Catalog { beside_gate: super::RESOLVES_BESIDE_GATE, ..Catalog::default() };
     for publisher in used(policy) {
         let newest = ranges_of(publisher, machine)?;
         if let Some((ranges, fetched)) = newest {
@@ -37,7 +37,7 @@ pub fn catalog(policy: &Policy, machine: &dyn Observe) -> Result<Catalog, HostEr
             hosts.retain(|preset, _| presets.contains(&preset.as_str()));
             catalog.hosts.insert(name.clone(), hosts);
         }
-        if agent.network.dns == Dns::System {
+        if expand::resolves(&agent.network, &catalog) {
             let mut addresses: Addresses = keep(&places::addresses(name), machine)?.unwrap_or_default();
             let names = expand::to_resolve(&agent.network, name, &catalog);
             addresses.retain(|name, _| names.contains(name));

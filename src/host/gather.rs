@@ -7,7 +7,7 @@ use crate::{
         AbsPath, AccountName,
         facts::{Denial, Facts},
     },
-    policy::{DeployKey, Dns, Policy},
+    policy::{DeployKey, Policy},
 };
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -76,10 +76,8 @@ pub fn facts(policy: &Policy, machine: &dyn Observe) -> Result<Facts, HostError>
         facts.at.insert(name.clone(), denial(name, "at", Program::At));
     }
     facts.agents = known::agents(policy, machine)?;
-    let has_port = |name| facts.agents.get(name).and_then(|known| known.firewall.as_ref()?.gate).is_some();
-    let gated = policy.agents.iter().filter(|(_, agent)| agent.network.dns == Dns::Gate);
     // The kernel goes through all its sockets for these tables, which takes milliseconds.
-    if gated.into_iter().any(|(name, _)| !has_port(name)) {
+    if known::wants_a_port(policy, &facts) {
         facts.service_ports = service_ports();
     }
     Ok(facts)
@@ -98,11 +96,7 @@ fn service_ports() -> BTreeSet<u16> {
         let local = line.split_ascii_whitespace().nth(1)?;
         u16::from_str_radix(local.rsplit(':').next()?, 16).ok()
     });
-    let services = read("/etc/services");
-    let named = services.lines().filter_map(|line| {
-        line.split('#').next()?.split_ascii_whitespace().nth(1)?.split('/').next()?.parse().ok()
-    });
-    bound.chain(named).filter(|port| *port < 1024).collect()
+    bound.chain(known::named_ports()).filter(|port| *port < 1024).collect()
 }
 
 /// crontab(1) and at(1): where an allow file exists, only those in it may; else all but those in the deny file. Where

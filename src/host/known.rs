@@ -5,9 +5,9 @@ use crate::{
     engine::{Receipt, Scope},
     model::{
         AbsPath, AccountName, Uid,
-        facts::{DirFact, KnownAgent, marker},
+        facts::{DirFact, Facts, KnownAgent, marker},
     },
-    policy::Policy,
+    policy::{Dns, Policy},
     step::AnyStep,
 };
 use std::{
@@ -70,6 +70,20 @@ fn agent(name: &AccountName, human: &str, machine: &dyn Observe) -> Result<Optio
         }
         Err(error) => Err(error),
     }
+}
+
+/// Whether an agent is to have a DNS gate that has no port yet.
+pub(super) fn wants_a_port(policy: &Policy, facts: &Facts) -> bool {
+    let has_port = |name| facts.agents.get(name).and_then(|known| known.firewall.as_ref()?.gate).is_some();
+    policy.agents.iter().any(|(name, agent)| agent.network.dns == Dns::Gate && !has_port(name))
+}
+
+/// Ports that services(5) names.
+pub(super) fn named_ports() -> BTreeSet<u16> {
+    let services = fs::read("/etc/services").unwrap_or_default();
+    let port =
+        |line: &str| line.split('#').next()?.split_ascii_whitespace().nth(1)?.split('/').next()?.parse().ok();
+    String::from_utf8_lossy(&services).lines().filter_map(port).collect()
 }
 
 /// What a directory on the way to a project is; links are not followed.

@@ -1,10 +1,7 @@
 //! Looks at macOS by its own programs; each is known to change nothing.
 
 use super::{Command, Program};
-use crate::{
-    formats::{launchd, pf},
-    model::Uid,
-};
+use crate::{formats::pf, model::Uid};
 
 /// A look at macOS.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,10 +22,12 @@ pub enum MacQuery {
     PfNat,
     /// The rules of an agent's anchor.
     PfRules(Uid),
+    /// The rules of translation of an agent's anchor.
+    PfTurned(Uid),
     /// A table of an agent's anchor.
     PfTable(Uid, String),
-    /// The job that keeps the rules in force: `launchctl print`.
-    Job,
+    /// A job of ours: `launchctl print system/LABEL`.
+    Job(String),
     /// Jobs that somebody switched off: `launchctl print-disabled system`.
     DisabledJobs,
 }
@@ -37,7 +36,6 @@ impl MacQuery {
     /// The program that is run.
     pub fn command(&self) -> Command {
         let pfctl = |args: &[&str]| Command::new(Program::Pfctl, args.iter().copied());
-        let job = format!("system/{}", launchd::LABEL);
         match self {
             Self::User(name) => {
                 Command::new(Program::Dscl, ["-plist", ".", "-read", &format!("/Users/{name}")])
@@ -51,8 +49,9 @@ impl MacQuery {
             Self::PfMain => pfctl(&["-sr"]),
             Self::PfNat => pfctl(&["-sn"]),
             Self::PfRules(uid) => pfctl(&["-a", &pf::anchor(*uid), "-sr"]),
+            Self::PfTurned(uid) => pfctl(&["-a", &pf::anchor(*uid), "-sn"]),
             Self::PfTable(uid, table) => pfctl(&["-a", &pf::anchor(*uid), "-t", table, "-T", "show"]),
-            Self::Job => Command::new(Program::Launchctl, ["print", &job]),
+            Self::Job(label) => Command::new(Program::Launchctl, ["print", &format!("system/{label}")]),
             Self::DisabledJobs => Command::new(Program::Launchctl, ["print-disabled", "system"]),
         }
     }
@@ -60,12 +59,13 @@ impl MacQuery {
     /// Whether only root gets an answer.
     pub fn needs_root(&self) -> bool {
         match self {
-            Self::User(_) | Self::Group(_) | Self::GroupsOf(_) | Self::Job | Self::DisabledJobs => false,
+            Self::User(_) | Self::Group(_) | Self::GroupsOf(_) | Self::Job(_) | Self::DisabledJobs => false,
             Self::PfInfo
             | Self::PfReferences
             | Self::PfMain
             | Self::PfNat
             | Self::PfRules(_)
+            | Self::PfTurned(_)
             | Self::PfTable(..) => true,
         }
     }

@@ -6,6 +6,7 @@ pub mod caller;
 pub mod catalog;
 #[cfg(target_os = "linux")]
 pub mod cgroup;
+pub(crate) mod child;
 pub mod child_event;
 mod command;
 pub mod dir;
@@ -49,6 +50,8 @@ pub use command::{Command, CommandError, Program, SYSTEM_PATH};
 pub use lock::{Lock, LockError};
 pub use mac_query::MacQuery;
 #[cfg(target_os = "macos")]
+pub(crate) use macos::role;
+#[cfg(target_os = "macos")]
 pub use macos::{System, descendant};
 #[cfg(target_os = "linux")]
 pub use processes::descendant;
@@ -79,6 +82,21 @@ pub fn itself() -> PathBuf {
 #[cfg(target_os = "macos")]
 pub fn itself() -> PathBuf {
     std::env::current_exe().unwrap_or_else(|_| places::PROGRAM.into())
+}
+
+/// Whether names are resolved by a service of the system that no rule ties to the agent: mDNSResponder.
+const RESOLVES_BESIDE_GATE: bool = cfg!(target_os = "macos");
+
+/// The number of a network interface. Files of sysfs(5) are there for who may ask the kernel nothing else.
+#[cfg(not(target_os = "macos"))]
+pub(crate) fn interface_index(name: &str) -> Option<u32> {
+    std::fs::read_to_string(format!("/sys/class/net/{name}/ifindex")).ok()?.trim().parse().ok()
+}
+
+/// The number of a network interface.
+#[cfg(target_os = "macos")]
+pub(crate) fn interface_index(name: &str) -> Option<u32> {
+    nix::net::if_::if_nametoindex(name).ok()
 }
 
 /// Keeps processes of the same account from looking into this one (prctl(2), `PR_SET_DUMPABLE`).
@@ -450,6 +468,16 @@ pub mod places {
     /// The control group of one agent.
     pub fn cgroup(agent: &AccountName) -> AbsPath {
         cgroup_of_all().join(agent.as_str())
+    }
+
+    /// What was loaded into one agent's anchor of pf, on macOS.
+    pub fn pf_record(agent: &AccountName) -> AbsPath {
+        state(agent).join("pf.json")
+    }
+
+    /// How the DNS gates are, as they say themselves, on macOS.
+    pub fn gates() -> AbsPath {
+        fixed(RUNTIME).join("guard-gates.json")
     }
 
     /// One agent's tokens.

@@ -197,8 +197,10 @@ pub struct Catalog {
     pub fetched: BTreeSet<Publisher>,
     /// Hosts of discovered presets that each agent's human accepted.
     pub hosts: BTreeMap<AccountName, ToolHosts>,
-    /// Addresses of the names of each agent with `dns: system`.
+    /// Addresses of the names that root resolves for each agent.
     pub addresses: BTreeMap<AccountName, Addresses>,
+    /// Whether programs have names resolved past a DNS gate, so that root resolves those of `dns: gate`, too.
+    pub beside_gate: bool,
     /// Resolvers of the system, from resolv.conf(5).
     pub resolvers: Vec<IpAddr>,
 }

@@ -6,18 +6,8 @@ use super::{
     nft,
     nft::Element,
 };
-use std::{io, net::IpAddr};
-
-/// An address for a set that ipset(8) and the agent's table of nftables have by the same name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// The set.
-    pub set: String,
-    /// The address.
-    pub address: IpAddr,
-    /// Seconds that it stays.
-    pub seconds: u32,
-}
+use crate::gate::fill::{Answer, Fill};
+use std::io;
 
 /// The way to the sets of one agent. It needs `CAP_NET_ADMIN`.
 pub struct Sets {
@@ -34,15 +24,6 @@ impl Sets {
         let release = rustix::system::uname().release().to_string_lossy().into_owned();
         let prolongs = is_at_least(&release, (6, 12));
         Ok(Self { socket: Socket::netfilter(0)?, table, buffer: vec![0; super::PIECE], prolongs })
-    }
-
-    /// Adds answers to the sets of both belts. The second belt may be missing; the first one may not.
-    pub fn add(&mut self, answers: &[Answer]) -> io::Result<()> {
-        let (first, second) = (self.add_to_ipset(answers), self.add_to_nft(answers));
-        match second {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => first,
-        }
     }
 
     fn add_to_ipset(&mut self, answers: &[Answer]) -> io::Result<()> {
@@ -65,6 +46,17 @@ impl Sets {
             return result;
         }
         elements.chunks(1).try_for_each(|one| socket.request(&nft::add(one, *prolongs), buffer))
+    }
+}
+
+impl Fill for Sets {
+    /// Adds answers to the sets of both belts. The second belt may be missing; the first one may not.
+    fn add(&mut self, answers: &[Answer]) -> io::Result<()> {
+        let (first, second) = (self.add_to_ipset(answers), self.add_to_nft(answers));
+        match second {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => first,
+        }
     }
 }
 

@@ -4,12 +4,14 @@ use super::parts::{git, in_force, settled, sudo};
 use crate::{
     engine::{Plan, Scope},
     formats::{launchd, seatbelt},
+    gate::answers,
     host::{Validator, places},
     model::{
         AbsPath,
         desired::{Desired, Owner},
         facts::Facts,
     },
+    policy::Dns,
     share::{AceJob, PassJob, aces::Party},
     step::{
         Account, After, AnyStep, Content, Daemon, Directory, DsAccount, DsGroup, File, Home, Layer, PassAces,
@@ -18,7 +20,7 @@ use crate::{
 };
 
 /// What all agents share: the program, the policy, pf itself, and the job that puts rules in force.
-pub(super) fn machine(policy: &str, facts: &Facts) -> Plan {
+pub(super) fn machine(text: &str, facts: &Facts) -> Plan {
     let file = |path, title: &str, content, mode| File {
         path: places::fixed(path),
         content,
@@ -31,15 +33,21 @@ pub(super) fn machine(policy: &str, facts: &Facts) -> Plan {
     };
     let program = places::mac::PROGRAM;
     let paths = Content::Text(format!("{}\n", places::mac::DIRECTORY));
-    let policy = Content::Text(policy.to_owned());
+    let policy = Content::Text(text.to_owned());
     let job = Content::Text(launchd::render(program));
+    let gated = crate::policy::parse(text, places::POLICY)
+        .is_ok_and(|policy| policy.agents.values().any(|agent| agent.network.dns == Dns::Gate));
     let mut steps: Vec<AnyStep> = vec![
         Directory { path: places::fixed("/etc/agentuser"), mode: 0o755 }.into(),
         File { replaces: true, ..file(places::POLICY, "policy /etc/agentuser/policy.yaml", policy, 0o644) }
             .into(),
         Directory { path: places::fixed(places::mac::TOOLS), mode: 0o755 }.into(),
         Directory { path: places::fixed(places::mac::DIRECTORY), mode: 0o755 }.into(),
-        file(program, &format!("program {program}"), Content::Program, 0o755).into(),
+        File {
+            after: if gated { After::UnloadGates } else { After::Nothing },
+            ..file(program, &format!("program {program}"), Content::Program, 0o755)
+        }
+        .into(),
         file(places::mac::PATHS, "the program is in the PATH of login shells", paths, 0o644).into(),
     ];
     steps.extend(super::cache::machine(&facts.catalog));
@@ -47,15 +55,22 @@ pub(super) fn machine(policy: &str, facts: &Facts) -> Plan {
     let title = format!("job {}", launchd::LABEL);
     let after = After::UnloadJob;
     steps.push(File { layer: Layer::Network, after, ..file(launchd::PATH, &title, job, 0o644) }.into());
-    steps.push(Daemon { path: places::fixed(launchd::PATH), program: places::fixed(program) }.into());
+    let daemon = |path, gates| Daemon { path: places::fixed(path), program: places::fixed(program), gates };
+    steps.push(daemon(launchd::PATH, false).into());
+    if gated {
+        let (title, job) = (format!("job {}", launchd::GATES), Content::Text(launchd::render_gates(program)));
+        let file = File { layer: Layer::Network, after, ..file(launchd::GATES_PATH, &title, job, 0o644) };
+        steps.extend([file.into(), daemon(launchd::GATES_PATH, true).into()]);
+    }
     Plan { scope: Scope::Machine, steps }
 }
 
 /// One agent.
 pub(super) fn agent(desired: &Desired, facts: &Facts) -> Plan {
     let mut steps = account(desired);
-    let record = places::state(&desired.name).join("pf.json");
-    steps.push(PfAnchor { firewall: desired.firewall.clone(), record }.into());
+    let record = places::pf_record(&desired.name);
+    let answers = desired.firewall.gate.map(|_| answers::path(&desired.name));
+    steps.push(PfAnchor { firewall: desired.firewall.clone(), record, answers }.into());
     steps.extend(super::cache::agent(&desired.name, &facts.catalog));
     steps.extend(sharing(desired));
     steps.extend(git(desired));

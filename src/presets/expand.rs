@@ -313,12 +313,15 @@ impl All<'_> {
             Dns::None => {
                 return Err(ExpandError::NoResolver { entry: self.network.allow[entry].to_string() });
             }
-            Dns::Gate => found.opened.extend(names.into_iter().map(|(name, ports, from)| Opened {
-                entry,
-                what: What::Name(name),
-                ports: Some(ports),
-                from,
-            })),
+            Dns::Gate => {
+                for (name, ports, from) in names {
+                    let what = What::Name(name.clone());
+                    found.opened.push(Opened { entry, what, ports: Some(ports.clone()), from });
+                    if self.catalog.beside_gate {
+                        self.beside_gate(found, entry, name, ports);
+                    }
+                }
+            }
             Dns::System => {
                 for (name, ports, _) in names {
                     self.resolved(found, entry, name, ports);
@@ -326,6 +329,18 @@ impl All<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Opens a name of the gate's as it resolved, too, for programs that have it resolved past the gate.
+    fn beside_gate(&self, found: &mut Expansion, entry: usize, name: DomainName, ports: PortSet) {
+        let known = || self.catalog.addresses.get(self.agent)?.get(name.as_str());
+        if name.is_wildcard() {
+            found.notes.push(format!(
+                "`{name}` is open to programs that ask port 53 themselves: for others nobody can list what lies below it"
+            ));
+        } else if known().is_some() {
+            self.resolved(found, entry, name, ports);
+        }
     }
 
     fn resolved(&self, found: &mut Expansion, entry: usize, name: DomainName, ports: PortSet) {
@@ -359,9 +374,14 @@ impl All<'_> {
     }
 }
 
-/// The names that `dns: system` has to resolve for an agent, without those below an asterisk.
+/// Whether root resolves the names of an agent: with `dns: system`, and where programs have names resolved past the gate.
+pub fn resolves(network: &Network, catalog: &Catalog) -> bool {
+    network.dns == Dns::System || network.dns == Dns::Gate && catalog.beside_gate
+}
+
+/// The names that root has to resolve for an agent, without those below an asterisk.
 pub fn to_resolve(network: &Network, agent: &AccountName, catalog: &Catalog) -> BTreeSet<String> {
-    if network.dns != Dns::System {
+    if !resolves(network, catalog) {
         return BTreeSet::new();
     }
     let by_gate = Network { dns: Dns::Gate, ..network.clone() };

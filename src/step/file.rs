@@ -2,7 +2,7 @@
 
 use super::{Check, Description, Layer, Step, Undo, mac::unload};
 use crate::{
-    formats::systemd,
+    formats::{launchd, systemd},
     host::{Act, Command, FileState, HostError, Observe, Program, Query, Validator},
     model::{AbsPath, Gid, Uid},
 };
@@ -30,6 +30,8 @@ pub enum After {
     ReloadSshd,
     /// launchd(8) lets go of the job that the file describes, to load it anew.
     UnloadJob,
+    /// launchd(8) lets go of the job of the DNS gates, which goes on with the program that it was started from.
+    UnloadGates,
     /// The guard starts again, where it runs: it goes on with the program that it was started from.
     RestartGuard,
     /// The service manager reads its units again, and the guard starts again, where it runs: in the sandbox of its new unit.
@@ -72,7 +74,8 @@ impl File {
         match self.after {
             After::ReloadUnits => machine.run(&Command::new(Program::Systemctl, ["daemon-reload"])),
             After::ReloadSshd => reload_sshd(machine),
-            After::UnloadJob => unload(machine),
+            After::UnloadJob => unload(self.path.name().trim_end_matches(".plist"), machine),
+            After::UnloadGates => unload(launchd::GATES, machine),
             After::RestartGuard if !gone => restart_guard(machine),
             After::RenewGuard => {
                 machine.run(&Command::new(Program::Systemctl, ["daemon-reload"]))?;
@@ -129,6 +132,9 @@ impl Step for File {
                 change.push(format!("systemctl restart {}, where it runs", systemd::GUARD_NAME));
             }
             After::UnloadJob => change.push("launchctl bootout, where it is loaded".into()),
+            After::UnloadGates => {
+                change.push(format!("launchctl bootout system/{}, where it is loaded", launchd::GATES));
+            }
             After::EndSessions(uid) => {
                 change.push(format!("kill the processes of uid {uid}, if there are any"));
             }

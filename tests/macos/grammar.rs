@@ -14,6 +14,10 @@ pub(crate) struct Rule {
     pub(crate) quick: bool,
     /// Interface, and whether it is any but this one.
     pub(crate) on: Option<(bool, String)>,
+    /// Where it goes instead: interface and next hop.
+    pub(crate) route_to: Option<(String, IpAddr)>,
+    /// Whether it is about IPv6; none is both families.
+    pub(crate) v6: Option<bool>,
     pub(crate) protos: Vec<String>,
     /// A table; none is every address.
     pub(crate) to: Option<String>,
@@ -24,11 +28,34 @@ pub(crate) struct Rule {
     pub(crate) not_tagged: Option<String>,
 }
 
+/// A rule of redirection, whose packets no filter rule judges any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Turn {
+    pub(crate) on: String,
+    pub(crate) v6: bool,
+    pub(crate) protos: Vec<String>,
+    pub(crate) port: u16,
+    pub(crate) tagged: String,
+    pub(crate) to: (IpAddr, u16),
+}
+
 /// An anchor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Anchor {
     pub(crate) tables: BTreeMap<String, Vec<IpNet>>,
+    pub(crate) turns: Vec<Turn>,
     pub(crate) rules: Vec<Rule>,
+}
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Refused,
+    Through,
+    /// It is for this port of the machine.
+    Turned(u16),
+    /// It was sent to an interface on which nobody waits for it.
+    Lost,
 }
 
 /// What is judged.
@@ -91,8 +118,11 @@ pub(crate) fn parse(text: &str) -> Result<Anchor, String> {
         };
         match words.left.peek() {
             None => continue,
-            // Rules come after tables, as pfctl's `require-order` wants it.
-            Some(&"table") if anchor.rules.is_empty() => table(&mut words, &mut anchor)?,
+            // Rules come after tables and those of translation before those of filtering, as pfctl's `require-order` wants it.
+            Some(&"table") if anchor.rules.is_empty() && anchor.turns.is_empty() => {
+                table(&mut words, &mut anchor)?;
+            }
+            Some(&"rdr") if anchor.rules.is_empty() => anchor.turns.push(turn(&mut words)?),
             Some(_) => {
                 let rule = rule(&mut words)?;
                 if rule.to.as_ref().is_some_and(|table| !anchor.tables.contains_key(table)) {
@@ -117,10 +147,51 @@ fn table(words: &mut Words, anchor: &mut Anchor) -> Result<(), String> {
     words.expect("table")?;
     let name = table_name(words.next()?).ok_or_else(|| words.error())?.to_owned();
     words.expect("persist")?;
-    let nets = if words.left.peek().is_some() { words.list()? } else { vec![] };
-    let nets = nets.into_iter().map(|net| net.parse().map_err(|_| words.error()));
+    let mut nets = vec![];
+    // Such a table is emptied by a load, and one without a list keeps what it has.
+    if words.take("{") && !words.take("}") {
+        nets.push(words.next()?);
+        while words.take(",") {
+            nets.push(words.next()?);
+        }
+        words.expect("}")?;
+    }
+    let net = |text: &str| text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    let nets = nets.into_iter().map(|text| net(text).ok_or_else(|| words.error()));
     anchor.tables.insert(name, nets.collect::<Result<_, _>>()?);
     Ok(())
+}
+
+fn family(words: &mut Words) -> Option<bool> {
+    if words.take("inet") {
+        return Some(false);
+    }
+    words.take("inet6").then_some(true)
+}
+
+fn turn(words: &mut Words) -> Result<Turn, String> {
+    for word in ["rdr", "pass", "on"] {
+        words.expect(word)?;
+    }
+    let on = words.next()?.to_owned();
+    let v6 = family(words).ok_or_else(|| words.error())?;
+    words.expect("proto")?;
+    let protos = words.list()?.into_iter().map(str::to_owned).collect();
+    for word in ["from", "any", "to", "any", "port"] {
+        words.expect(word)?;
+    }
+    let port = words.next()?.parse().map_err(|_| words.error())?;
+    // It knows no user.
+    words.expect("tagged")?;
+    let tagged = words.next()?.to_owned();
+    words.expect("->")?;
+    let address: IpAddr = words.next()?.parse().map_err(|_| words.error())?;
+    words.expect("port")?;
+    let to = words.next()?.parse().map_err(|_| words.error())?;
+    if address.is_ipv6() != v6 || tagged.len() >= 64 {
+        return Err(words.error());
+    }
+    Ok(Turn { on, v6, protos, port, tagged, to: (address, to) })
 }
 
 fn rule(words: &mut Words) -> Result<Rule, String> {
@@ -139,6 +210,17 @@ fn rule(words: &mut Words) -> Result<Rule, String> {
     }
     let quick = words.take("quick");
     let on = if words.take("on") { Some((words.take("!"), words.next()?.to_owned())) } else { None };
+    let mut route_to = None;
+    if words.take("route-to") {
+        let interface = words.next()?.strip_prefix('(').ok_or_else(|| words.error())?.to_owned();
+        let hop = words.next()?.strip_suffix(')').and_then(|hop| hop.parse::<IpAddr>().ok());
+        route_to = Some((interface, hop.ok_or_else(|| words.error())?));
+    }
+    let v6 = family(words);
+    // A next hop is of one family.
+    if route_to.as_ref().is_some_and(|(_, hop)| v6 != Some(hop.is_ipv6())) {
+        return Err(words.error());
+    }
     words.expect("proto")?;
     let protos: Vec<_> = words.list()?.into_iter().map(str::to_owned).collect();
     // For others no socket is found, so that `user` matches nothing.
@@ -177,20 +259,22 @@ fn rule(words: &mut Words) -> Result<Rule, String> {
     } else {
         None
     };
-    Ok(Rule { pass, out, log, quick, on, protos, to, ports, user, keep_state, tag, not_tagged })
+    Ok(Rule { pass, out, log, quick, on, route_to, v6, protos, to, ports, user, keep_state, tag, not_tagged })
 }
 
 impl Anchor {
-    /// Whether a packet is let through, and no rule of the anchor counts as letting through, too. The last rule that
-    /// matches decides, a quick one at once; a tag is set as soon as its rule matches.
-    pub(crate) fn lets_through(&self, packet: &Packet) -> bool {
+    /// What becomes of a packet; where no rule of the anchor matches it is let through. The last rule that matches decides, a
+    /// quick one at once; a tag is set as soon as its rule matches, and stays with the packet.
+    pub(crate) fn fate(&self, packet: &Packet) -> Fate {
         let mut verdict = true;
+        let mut route = None;
         let mut tags: Vec<&str> = Vec::new();
         for rule in &self.rules {
             let in_table = |table: &String| self.tables[table].iter().any(|net| net.contains(&packet.to));
             let matches = rule.out == packet.out
                 && rule.user == packet.user
                 && rule.on.as_ref().is_none_or(|(not, on)| (on == packet.on) != *not)
+                && rule.v6.is_none_or(|v6| v6 == packet.to.is_ipv6())
                 && rule.protos.iter().any(|proto| proto == packet.proto)
                 && rule.to.as_ref().is_none_or(in_table)
                 && (rule.ports.is_empty() || rule.ports.iter().any(|(a, b)| (a..=b).contains(&&packet.port)))
@@ -198,13 +282,45 @@ impl Anchor {
             if !matches {
                 continue;
             }
-            verdict = rule.pass;
+            (verdict, route) = (rule.pass, rule.route_to.as_ref());
             tags.extend(rule.tag.as_deref());
             if rule.quick {
                 break;
             }
         }
-        verdict
+        if !verdict {
+            return Fate::Refused;
+        }
+        let on = route.map_or(packet.on, |(interface, _)| interface.as_str());
+        // What leaves by lo0 comes in there.
+        let turn = self.turns.iter().filter(|_| packet.out).find(|turn| {
+            turn.on == on
+                && turn.v6 == packet.to.is_ipv6()
+                && turn.port == packet.port
+                && turn.protos.iter().any(|proto| proto == packet.proto)
+                && tags.contains(&turn.tagged.as_str())
+        });
+        match (turn, route) {
+            (Some(turn), _) => Fate::Turned(turn.to.1),
+            (None, Some(_)) => Fate::Lost,
+            (None, None) => Fate::Through,
+        }
+    }
+
+    /// `pfctl -sn`.
+    pub(crate) fn listed_turns(&self) -> String {
+        let mut text = String::new();
+        for turn in &self.turns {
+            for proto in &turn.protos {
+                let (family, (to, port)) = (if turn.v6 { "inet6" } else { "inet" }, turn.to);
+                let service = if turn.port == 53 { "domain".to_owned() } else { turn.port.to_string() };
+                text += &format!(
+                    "rdr pass on {} {family} proto {proto} from any to any port = {service} tagged {} -> {to} port {port}\n",
+                    turn.on, turn.tagged
+                );
+            }
+        }
+        text
     }
 
     /// `pfctl -sr`: lists expanded, one rule a line, states with their flags.
@@ -229,6 +345,8 @@ fn line(rule: &Rule, proto: &str, port: Option<&(u16, u16)>) -> String {
     words.extend(rule.log.then(|| "log (user)".into()));
     words.extend(rule.quick.then(|| "quick".into()));
     words.extend(rule.on.iter().map(|(not, on)| format!("on {}{on}", if *not { "! " } else { "" })));
+    words.extend(rule.route_to.iter().map(|(interface, hop)| format!("route-to ({interface} {hop})")));
+    words.extend(rule.v6.map(|v6| if v6 { "inet6" } else { "inet" }.into()));
     words.push(format!(
         "proto {proto} from any to {}",
         rule.to.as_ref().map_or("any".into(), |t| format!("<{t}>"))
@@ -237,6 +355,7 @@ fn line(rule: &Rule, proto: &str, port: Option<&(u16, u16)>) -> String {
         // Ports print by the names of services(5).
         (443, 443) => "port = https".into(),
         (22, 22) => "port = ssh".into(),
+        (53, 53) => "port = domain".into(),
         (first, last) if first == last => format!("port = {first}"),
         (first, last) => format!("port {first}:{last}"),
     }));

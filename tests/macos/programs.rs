@@ -20,6 +20,8 @@ pub(crate) struct Mac {
     /// Jobs of the system domain: label, file and program.
     pub(crate) jobs: BTreeMap<String, (String, String)>,
     pub(crate) disabled: BTreeSet<String>,
+    /// How often each job was loaded.
+    pub(crate) boots: BTreeMap<String, u32>,
     /// macOS guards accounts: the terminal has no Full Disk Access.
     pub(crate) guarded: bool,
 }
@@ -37,6 +39,12 @@ pub(crate) struct Pf {
 /// The main ruleset that macOS ships, as it is printed.
 pub(crate) const STOCK: &str =
     "scrub-anchor \"com.apple/*\" all fragment reassemble\nanchor \"com.apple/*\" all\n";
+
+/// What it asks for translation, as macOS ships it.
+pub(crate) const TRANSLATION: &str = "nat-anchor \"com.apple/*\" all\nrdr-anchor \"com.apple/*\" all\n";
+
+/// What every pfctl says on standard error.
+const NOISE: &str = "No ALTQ support in kernel\nALTQ related functions disabled\n";
 
 pub(crate) fn ended(code: i32, stdout: impl Into<Vec<u8>>, stderr: impl Into<Vec<u8>>) -> Output {
     Output { status: ExitStatus::from_raw(code << 8), stdout: stdout.into(), stderr: stderr.into() }
@@ -233,6 +241,7 @@ impl Mac {
                 if self.jobs.contains_key(label) || self.disabled.contains(label) || file(program).is_none() {
                     return fault();
                 }
+                *self.boots.entry(label.into()).or_default() += 1;
                 self.jobs.insert(label.into(), (path.into(), program.into()));
                 ok("")
             }
@@ -248,7 +257,6 @@ impl Mac {
     }
 
     fn pfctl(&mut self, args: &[&str], stdin: &str, file: &dyn Fn(&str) -> Option<String>) -> Output {
-        const NOISE: &str = "No ALTQ support in kernel\nALTQ related functions disabled\n";
         let pf = &mut self.pf;
         let said = |stdout: String| ended(0, stdout, NOISE);
         match *args {
@@ -265,24 +273,14 @@ impl Mac {
                 ))
             }
             ["-sr"] => said(pf.main.clone()),
-            ["-sn"] => {
-                said(if pf.main == STOCK { "nat-anchor \"com.apple/*\" all\n".into() } else { String::new() })
-            }
+            ["-sn"] => said(if pf.main == STOCK { TRANSLATION.into() } else { String::new() }),
             ["-a", anchor, "-sr"] => {
                 said(pf.anchors.get(anchor).map(grammar::Anchor::listed).unwrap_or_default())
             }
-            ["-a", anchor, "-t", table, "-T", "show"] => {
-                match pf.anchors.get(anchor).and_then(|anchor| anchor.tables.get(table)) {
-                    None => ended(255, "", format!("{NOISE}pfctl: Table does not exist.\n")),
-                    Some(nets) => {
-                        let is_host = |net: &ipnet::IpNet| net.prefix_len() == net.max_prefix_len();
-                        let one = |net: &ipnet::IpNet| {
-                            if is_host(net) { format!("   {}\n", net.addr()) } else { format!("   {net}\n") }
-                        };
-                        said(nets.iter().map(one).collect())
-                    }
-                }
+            ["-a", anchor, "-sn"] => {
+                said(pf.anchors.get(anchor).map(grammar::Anchor::listed_turns).unwrap_or_default())
             }
+            ["-a", anchor, "-t", table, "-T", ref how @ ..] => pf.table(anchor, table, how, stdin),
             ["-f", path] => {
                 assert!(
                     pf.main.is_empty(),
@@ -327,6 +325,51 @@ impl Mac {
                 )
             }
             _ => panic!("pfctl {args:?}"),
+        }
+    }
+}
+
+impl Pf {
+    /// Addresses of a table. One that is not there is made, and so is its anchor.
+    fn table(&mut self, anchor: &str, table: &str, how: &[&str], stdin: &str) -> Output {
+        match *how {
+            ["add", ref addresses @ ..] => {
+                let there =
+                    self.anchors.entry(anchor.into()).or_default().tables.entry(table.into()).or_default();
+                let mut added = 0;
+                for address in addresses {
+                    let Ok(net) = address.parse::<std::net::IpAddr>().map(ipnet::IpNet::from) else {
+                        return ended(255, "", format!("{NOISE}no IP address found for {address}\n"));
+                    };
+                    if !there.contains(&net) {
+                        there.push(net);
+                        added += 1;
+                    }
+                }
+                ended(0, "", format!("{NOISE}{added}/{} addresses added.\n", addresses.len()))
+            }
+            ["replace", "-f", "-"] => {
+                let nets: Result<Vec<_>, _> = stdin
+                    .lines()
+                    .map(|line| line.parse::<std::net::IpAddr>().map(ipnet::IpNet::from))
+                    .collect();
+                let Ok(nets) = nets else {
+                    return ended(255, "", format!("{NOISE}pfctl: cannot load -: syntax error\n"));
+                };
+                self.anchors.entry(anchor.into()).or_default().tables.insert(table.into(), nets);
+                ended(0, "", format!("{NOISE}addresses replaced.\n"))
+            }
+            ["show"] => match self.anchors.get(anchor).and_then(|anchor| anchor.tables.get(table)) {
+                None => ended(255, "", format!("{NOISE}pfctl: Table does not exist.\n")),
+                Some(nets) => {
+                    let is_host = |net: &ipnet::IpNet| net.prefix_len() == net.max_prefix_len();
+                    let one = |net: &ipnet::IpNet| {
+                        if is_host(net) { format!("   {}\n", net.addr()) } else { format!("   {net}\n") }
+                    };
+                    ended(0, nets.iter().map(one).collect::<String>(), NOISE)
+                }
+            },
+            _ => panic!("pfctl -T {how:?}"),
         }
     }
 }

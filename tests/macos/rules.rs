@@ -1,11 +1,11 @@
 //! The rules of pf for policies, whole; what each of them must be by the grammar; and what they come to, packet by packet.
 
-use crate::grammar::{Anchor, Packet, parse};
+use crate::grammar::{Anchor, Fate, Packet, parse};
 use agentuser::{
-    formats::{pf, seatbelt},
+    formats::{ipset, pf, seatbelt},
     model::{
         PortRange, PortSet, Protocol, Uid,
-        desired::{Access, Destinations, Firewall, Inbound, Log, SharedDir},
+        desired::{Access, Destinations, Firewall, Inbound, Log, Names, SharedDir},
     },
     plan, policy,
 };
@@ -40,10 +40,59 @@ fn firewall(network: &str) -> Firewall {
     plan::firewall(Uid(UID), vec![], &policy.agents[&"agent".parse().unwrap()].network)
 }
 
+/// The same with a DNS gate, which answers for names at two lists of ports.
+fn gated(network: &str) -> Firewall {
+    let list = |ports: &[&str], names: &[&str]| Names {
+        ports: ports.iter().map(|port| port.parse().unwrap()).collect(),
+        names: names.iter().map(|name| (*name).to_owned()).collect(),
+    };
+    let names = vec![
+        list(&["443"], &["*.example.org", "api.example.com"]),
+        list(&["22", "53/udp"], &["git.example.com"]),
+    ];
+    Firewall { gate: Some(1023), names, ..firewall(network) }
+}
+
 #[test]
 fn of_twelve_policies() {
     for (name, network) in POLICIES {
         insta::assert_snapshot!(name, pf::render(&firewall(network)));
+    }
+}
+
+#[test]
+fn with_a_gate() {
+    let closed = gated("{allow: [{cidr: 192.0.2.0/24}], deny: [{cidr: 192.0.2.7/32}]}");
+    insta::assert_snapshot!("gate", pf::render(&closed));
+    let set = ipset::answer_sets(&closed)[1].name.clone();
+    let answered: Vec<_> =
+        ["2001:db8::1", "2001:db8::2"].map(|address| (set.clone(), address.parse().unwrap())).into();
+    insta::assert_snapshot!("gate-with-answers", pf::render_with(&closed, &answered));
+    insta::assert_snapshot!("gate-outbound-allowed", pf::render(&gated("{outbound: allow, log: all}")));
+    for firewall in [closed, gated("{outbound: allow, log: all}")] {
+        assert_form(&firewall, &pf::render(&firewall));
+    }
+}
+
+/// Port 53 is no way out of a machine whose agent has a gate, whatever else is open; without one it is as the policy says.
+#[test]
+fn port_53_leads_to_the_gate_alone() {
+    let network = "{outbound: allow, allow: [{loopback: [53, 53/udp]}]}";
+    let fate = |firewall: &Firewall, on, proto, to: &str, user| {
+        let packet = Packet { out: true, on, proto, to: to.parse().unwrap(), port: 53, user };
+        parse(&pf::render(firewall)).unwrap().fate(&packet)
+    };
+    for proto in ["tcp", "udp"] {
+        for (on, v4, v6) in [("en0", "192.0.2.53", "2001:db8::53"), ("lo0", "127.0.0.1", "::1")] {
+            assert_eq!(fate(&gated(network), on, proto, v4, UID), Fate::Turned(1023));
+            assert_eq!(fate(&gated(network), on, proto, v6, UID), Fate::Refused);
+            assert_eq!(
+                fate(&gated(network), on, proto, v4, 501),
+                Fate::Through,
+                "the human's is the human's"
+            );
+            assert_eq!(fate(&firewall(network), on, proto, v4, UID), Fate::Through);
+        }
     }
 }
 
@@ -74,7 +123,7 @@ fn the_examples_are_current() {
 fn assert_form(firewall: &Firewall, text: &str) -> Anchor {
     let anchor = parse(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
     let code = || text.lines().map(|line| line.split('#').next().unwrap_or_default());
-    for word in ["@", "set ", "skip", "flags", "icmp", "inet", "anchor", "label"] {
+    for word in ["@", "set ", "skip", "flags", "icmp", "anchor", "label"] {
         assert!(code().all(|line| !line.contains(word)), "{word}\n{text}");
     }
     let tag = pf::tag(firewall.uid);
@@ -84,6 +133,14 @@ fn assert_form(firewall: &Firewall, text: &str) -> Anchor {
         assert_eq!(rule.pass, rule.keep_state, "{rule:?}");
         assert_eq!(rule.tag.as_ref(), (rule.pass && rule.out).then_some(&tag), "{rule:?}");
         assert!(rule.pass || rule.quick, "a block that is not quick could be passed later: {rule:?}");
+    }
+    for rule in anchor.rules.iter().filter(|rule| rule.v6.is_some() || rule.route_to.is_some()) {
+        assert_eq!((&rule.ports[..], &rule.to), (&[(53, 53)][..], &None), "of a gate: {rule:?}");
+    }
+    assert_eq!(anchor.turns.len(), usize::from(firewall.gate.is_some()));
+    for turn in &anchor.turns {
+        assert_eq!((turn.on.as_str(), &turn.tagged), ("lo0", &tag), "nobody else's is turned");
+        assert_eq!((turn.to.0.is_loopback(), Some(turn.to.1)), (true, firewall.gate));
     }
     let components = pf::anchor(firewall.uid);
     assert!(components.split('/').all(|component| component.len() < 64), "{components}");
@@ -113,6 +170,12 @@ fn what_the_grammar_refuses() {
         "pass out proto tcp from any to any port 80-90 user 612",
         "pass out proto tcp from any to <none> user 612",
         "set skip on lo0",
+        "pass out route-to (lo0 127.0.0.1) proto tcp from any to any port 53 user 612 keep state",
+        "pass out inet route-to (lo0 127.0.0.1) proto tcp from any to any port 53 user 612 keep state",
+        "rdr pass on lo0 inet proto tcp from any to any port 53 user 612 -> 127.0.0.1 port 1023",
+        "rdr pass on lo0 inet proto tcp from any to any port 53 tagged AU612 -> ::1 port 1023",
+        "pass out proto tcp from any to any user 612 keep state\nrdr pass on lo0 inet proto tcp from any to any port 53 \
+         tagged AU612 -> 127.0.0.1 port 1023",
         "pass out proto tcp from any to any user ann",
         "table <a> persist { example.com }",
         &format!("table <{}> persist", "a".repeat(32)),
@@ -142,20 +205,32 @@ fn destinations() -> impl Strategy<Value = Vec<Destinations>> {
     proptest::collection::vec(one.prop_map(|(ports, nets)| Destinations { ports, nets }), 0..4)
 }
 
+fn any_names() -> impl Strategy<Value = (Option<u16>, Vec<Names>)> {
+    let names = proptest::collection::btree_set("[a-z]{1,9}\\.example", 1..3);
+    let list =
+        (port_set(), names).prop_map(|(ports, names)| Names { ports, names: names.into_iter().collect() });
+    let lists = proptest::collection::vec(list, 0..3);
+    prop_oneof![Just((None, vec![])), (600..1024_u16, lists).prop_map(|(port, names)| (Some(port), names))]
+}
+
 fn any_firewall() -> impl Strategy<Value = Firewall> {
     let choices = (any::<bool>(), 0..3_usize, 0..3_usize, 500..u32::MAX);
     let lists = (destinations(), destinations(), proptest::option::of(port_set()));
     let resolvers = proptest::collection::vec(net().prop_map(|net| net.addr()), 0..3);
-    (choices, lists, resolvers).prop_map(
-        |((outbound_allowed, inbound, log, uid), (deny, allow, loopback), resolvers)| Firewall {
-            outbound_allowed,
-            inbound: [Inbound::None, Inbound::Loopback, Inbound::Any][inbound],
-            deny,
-            allow,
-            loopback: loopback.unwrap_or_default(),
-            resolvers,
-            log: [Log::None, Log::Blocked, Log::All][log],
-            ..plan::firewall(Uid(uid), vec![], &policy::Network::default())
+    (choices, lists, resolvers, any_names()).prop_map(
+        |((outbound_allowed, inbound, log, uid), (deny, allow, loopback), resolvers, (gate, names))| {
+            Firewall {
+                outbound_allowed,
+                gate,
+                names,
+                inbound: [Inbound::None, Inbound::Loopback, Inbound::Any][inbound],
+                deny,
+                allow,
+                loopback: loopback.unwrap_or_default(),
+                resolvers,
+                log: [Log::None, Log::Blocked, Log::All][log],
+                ..plan::firewall(Uid(uid), vec![], &policy::Network::default())
+            }
         },
     )
 }
@@ -164,19 +239,39 @@ fn includes(set: Option<&PortSet>, protocol: Protocol, port: u16) -> bool {
     set.is_none_or(|set| set.of(protocol).any(|range| (range.first..=range.last).contains(&port)))
 }
 
-/// What the policy says of a packet on its way out, written down without a thought of pf.
-fn may_leave(firewall: &Firewall, on: &str, protocol: Protocol, to: IpAddr, port: u16) -> bool {
+/// What the policy says of a packet on its way out, written down without a thought of pf. `answered` has the list of names.
+fn may_leave(
+    firewall: &Firewall,
+    answered: Option<(usize, IpAddr)>,
+    on: &str,
+    protocol: Protocol,
+    to: IpAddr,
+    port: u16,
+) -> Fate {
     let listed = |list: &[Destinations]| {
         list.iter()
             .any(|d| includes(d.ports.as_ref(), protocol, port) && d.nets.iter().any(|net| net.contains(&to)))
     };
     if listed(&firewall.deny) {
-        return false;
+        return Fate::Refused;
     }
-    if on == "lo0" {
-        return includes(Some(&firewall.loopback), protocol, port);
+    if let (53, Some(gate)) = (port, firewall.gate) {
+        return if to.is_ipv4() { Fate::Turned(gate) } else { Fate::Refused };
     }
-    firewall.outbound_allowed || listed(&firewall.allow) || (port == 53 && firewall.resolvers.contains(&to))
+    let by_name = || {
+        answered.is_some_and(|(at, address)| {
+            address == to && includes(Some(&firewall.names[at].ports), protocol, port)
+        })
+    };
+    let through = if on == "lo0" {
+        includes(Some(&firewall.loopback), protocol, port)
+    } else {
+        firewall.outbound_allowed
+            || listed(&firewall.allow)
+            || (port == 53 && firewall.resolvers.contains(&to))
+            || by_name()
+    };
+    if through { Fate::Through } else { Fate::Refused }
 }
 
 fn may_call(firewall: &Firewall, on: &str) -> bool {
@@ -200,20 +295,34 @@ proptest! {
         (out, lo0, udp, other) in any::<(bool, bool, bool, bool)>(),
         (which, elsewhere, port) in (any::<proptest::sample::Index>(), net(), 1..=u16::MAX),
     ) {
-        let anchor = parse(&pf::render(&firewall)).unwrap();
+        // One of the lists of names has one address.
+        let lists = firewall.names.len();
+        let answered = (lists > 0).then(|| (which.index(lists), elsewhere.addr()));
+        let sets = ipset::answer_sets(&firewall);
+        let set = answered.and_then(|(at, address)| {
+            let set = sets.iter().filter(|set| set.index == at).nth(usize::from(address.is_ipv6()))?;
+            Some((set.name.clone(), address))
+        });
+        let anchor = parse(&pf::render_with(&firewall, set.as_slice())).unwrap();
         let lists = firewall.deny.iter().chain(&firewall.allow);
         let mut to: Vec<IpAddr> = lists.clone().flat_map(|list| &list.nets).map(IpNet::addr).collect();
         to.extend(&firewall.resolvers);
         to.push(elsewhere.addr());
-        let sets = lists.filter_map(|list| list.ports.as_ref()).chain([&firewall.loopback]);
+        let names = firewall.names.iter().map(|list| &list.ports);
+        let sets = lists.filter_map(|list| list.ports.as_ref()).chain([&firewall.loopback]).chain(names);
         let mut ports: Vec<u16> = sets.flat_map(PortSet::ranges).map(|range| range.last).collect();
         ports.extend([53, port]);
         let (to, port) = (to[which.index(to.len())], ports[which.index(ports.len())]);
         let on = if lo0 { "lo0" } else { "en0" };
         let (protocol, proto) = if udp { (Protocol::Udp, "udp") } else { (Protocol::Tcp, "tcp") };
         let user = if other { firewall.uid.0 - 1 } else { firewall.uid.0 };
-        let through = anchor.lets_through(&Packet { out, on, proto, to, port, user });
-        let wanted = other || if out { may_leave(&firewall, on, protocol, to, port) } else { may_call(&firewall, on) };
-        prop_assert_eq!(through, wanted);
+        let fate = anchor.fate(&Packet { out, on, proto, to, port, user });
+        let wanted = match (other, out) {
+            (true, _) => Fate::Through,
+            (_, true) => may_leave(&firewall, answered, on, protocol, to, port),
+            _ if may_call(&firewall, on) => Fate::Through,
+            _ => Fate::Refused,
+        };
+        prop_assert_eq!(fate, wanted);
     }
 }

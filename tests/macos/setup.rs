@@ -6,7 +6,12 @@ use crate::{
 };
 use agentuser::{
     engine::{Plan, Receipt, Scope, Silent, ensure, report, reset, setup, teardown},
-    formats::{mac_acl, pf, seatbelt},
+    formats::{ipset, launchd, mac_acl, pf, seatbelt},
+    gate::{
+        answers::{self, Answers},
+        fill::Answer,
+        tables::Tables,
+    },
     host::{DirState, FileState, Observe, places},
     model::{
         AbsPath, AccountName, Gid, Uid,
@@ -15,6 +20,7 @@ use agentuser::{
         facts::{DirFact, Facts, KnownAgent, Mac, Person},
     },
     plan, policy,
+    presets::expand::to_resolve,
     share::aces::Kind,
     step::{AnyStep, Check},
 };
@@ -40,7 +46,9 @@ agents:
       - path: /Users/ann/src/docs
         access: read-only
     network:
-      dns: system
+      dns: gate
+      allow:
+        - domain: api.example.com
     confine:
       seatbelt: true
 ";
@@ -227,6 +235,7 @@ fn drift(machine: &Fake, agents: &[&str]) -> Vec<(String, Check)> {
 fn assert_as_before(fake: &Fake, first: &Fake, context: &str) {
     let mut disk = fake.disk.clone();
     disk.mac.pf.last_token = 0;
+    disk.mac.boots.clear();
     assert_eq!(disk, first.disk, "{context}");
 }
 
@@ -259,6 +268,10 @@ fn setup_and_teardown_without_a_crash() {
         ["com.apple/000.agentuser.601", "com.apple/000.agentuser.602"]
     );
     assert!(mac.pf.enabled && mac.jobs.contains_key("org.agentuser.firewall"));
+    assert!(mac.jobs.contains_key("org.agentuser.gates"), "two has a gate");
+    let turns = |anchor: &str| mac.pf.anchors[anchor].turns.iter().map(|turn| turn.to.1).collect::<Vec<_>>();
+    assert_eq!(turns("com.apple/000.agentuser.601"), [0_u16; 0]);
+    assert_eq!(turns("com.apple/000.agentuser.602"), [1023]);
     assert_eq!(fake.disk.dirs["/Users/bot"].mode, 0o700);
 
     let after = fake.changes;
@@ -356,6 +369,15 @@ fn what_drifted_is_named_and_mended() {
         }),
         ("daemon:org.agentuser.firewall", "it starts /tmp/other", |fake| {
             fake.disk.mac.jobs.get_mut("org.agentuser.firewall").unwrap().1 = "/tmp/other".into();
+        }),
+        ("pf-anchor:602", "rules were changed", |fake| {
+            fake.disk.mac.pf.anchors.get_mut("com.apple/000.agentuser.602").unwrap().turns.clear();
+        }),
+        ("daemon:org.agentuser.gates", "Missing", |fake| {
+            fake.disk.mac.jobs.remove("org.agentuser.gates");
+        }),
+        ("daemon:org.agentuser.gates", "switched off", |fake| {
+            fake.disk.mac.disabled.insert("org.agentuser.gates".into());
         }),
         ("account:bot", "it can log in", |fake| {
             fake.disk.mac.set("/Users/bot", "AuthenticationAuthority", ";ShadowHash;");
@@ -483,6 +505,152 @@ fn names_stand_for_their_addresses() {
     }
 }
 
+/// With `dns: gate` names are the gate's, and stand for their addresses besides: mDNSResponder asks past it. Below an asterisk
+/// there is the gate alone.
+#[test]
+fn names_of_a_gate_are_resolved_besides() {
+    let text = "version: 1\nagents:\n  bot: {human: ann, network: {dns: gate, allow: [{domain: api.example.com}, \
+                {domain: '*.example.org'}]}}\n";
+    let policy = policy::parse(text, "p").unwrap();
+    let mut facts = facts(&machine());
+    let network = &policy.agents[&name("bot")].network;
+    assert_eq!(
+        to_resolve(network, &name("bot"), &facts.catalog),
+        BTreeSet::new(),
+        "not where the gate hears all"
+    );
+    facts.catalog.beside_gate = true;
+    assert_eq!(to_resolve(network, &name("bot"), &facts.catalog), ["api.example.com".to_owned()].into());
+    let firewall = |facts: &Facts| plan::desire(&policy, &name("bot"), facts).unwrap().firewall;
+    let before = firewall(&facts);
+    assert_eq!((before.allow.len(), before.resolvers.len()), (0, 0));
+    let addresses = ["192.0.2.7".parse().unwrap()].into();
+    let resolved = Resolved { date: "2026-11-28".parse().unwrap(), addresses };
+    facts.catalog.addresses.insert(name("bot"), [("api.example.com".to_owned(), resolved)].into());
+    let firewall = firewall(&facts);
+    assert_eq!(firewall.names, before.names);
+    assert_eq!(firewall.names[0].names, ["*.example.org", "api.example.com"]);
+    let nets: Vec<_> = firewall.allow.iter().flat_map(|list| &list.nets).map(ToString::to_string).collect();
+    assert_eq!(nets, ["192.0.2.7/32"]);
+}
+
+/// The job of the gates is there as long as a policy has one.
+#[test]
+fn the_job_of_the_gates_goes_with_the_last_gate() {
+    let mut fake = machine();
+    try_set_up(&mut fake, &["bot", "two"]).unwrap();
+    assert!(fake.disk.files.contains_key(launchd::GATES_PATH));
+    let text = POLICY.replace("dns: gate", "dns: system");
+    let facts = facts(&fake);
+    let desired = plan::desire(&policy::parse(&text, "p").unwrap(), &name("two"), &facts).unwrap();
+    for plan in [plan::machine(&text, &facts), plan::agent(&desired, &facts).unwrap()] {
+        setup(&plan, &mut fake, &mut Silent).unwrap();
+    }
+    assert!(
+        !fake.disk.mac.jobs.contains_key(launchd::GATES) && fake.disk.mac.jobs.contains_key(launchd::LABEL)
+    );
+    assert!(!fake.disk.files.contains_key(launchd::GATES_PATH));
+    let anchor = &fake.disk.mac.pf.anchors["com.apple/000.agentuser.602"];
+    assert!(anchor.turns.is_empty() && anchor.tables.keys().all(|table| !table.starts_with("au")));
+}
+
+/// What a gate puts into its tables is no drift, and goes when it has had its time; what lives is there again with the first
+/// packet after the anchor was loaded anew.
+#[test]
+fn answers_of_a_gate_in_its_tables() {
+    let mut fake = machine();
+    try_set_up(&mut fake, &["bot", "two"]).unwrap();
+    let policy = policy::parse(POLICY, "p").unwrap();
+    let firewall = plan::desire(&policy, &name("two"), &facts(&fake)).unwrap().firewall;
+    let sets = ipset::answer_sets(&firewall);
+    let answer = |set: usize, address: &str| Answer {
+        set: sets[set].name.clone(),
+        address: address.parse().unwrap(),
+        seconds: 360,
+    };
+    let there = |fake: &Fake, set: usize| -> BTreeSet<String> {
+        let anchor = &fake.disk.mac.pf.anchors["com.apple/000.agentuser.602"];
+        anchor.tables[&sets[set].name].iter().map(|net| net.addr().to_string()).collect()
+    };
+    let mut tables = Tables::of(&firewall);
+    assert!(!tables.hold_only(&[]), "what was there before is not known");
+    let all = [answer(0, "192.0.2.1"), answer(0, "192.0.2.2"), answer(1, "2001:db8::1")];
+    tables.replace(&all[..1], &mut fake).unwrap();
+    tables.add(&all, &mut fake).unwrap();
+    assert_eq!(there(&fake, 0), ["192.0.2.1", "192.0.2.2"].map(String::from).into());
+    assert_eq!(there(&fake, 1), ["2001:db8::1".to_owned()].into());
+    assert_eq!(drift(&fake, &["bot", "two"]), []);
+    assert!(tables.hold_only(&all) && !tables.hold_only(&all[1..]));
+    tables.replace(&all[1..], &mut fake).unwrap();
+    assert_eq!((there(&fake, 0), tables.hold_only(&all[1..])), (["192.0.2.2".to_owned()].into(), true));
+    tables.replace(&[], &mut fake).unwrap();
+    assert!(there(&fake, 0).is_empty() && there(&fake, 1).is_empty());
+
+    // The gate wrote down what lives; one of the names is not allowed any more.
+    let mut answers = Answers::default();
+    answers.put("api.example.com", "192.0.2.9".parse().unwrap(), u64::MAX, 0);
+    answers.put("other.example.com", "192.0.2.10".parse().unwrap(), u64::MAX, 0);
+    let path = answers::path(&name("two"));
+    fake.disk
+        .dirs
+        .insert(path.parent().unwrap().to_string(), DirState { mode: 0o755, uid: Uid(0), gid: Gid(0) });
+    let file = FileState { bytes: answers.to_json(), mode: 0o600, uid: Uid(0), gid: Gid(0) };
+    fake.disk.files.insert(path.to_string(), file);
+    fake.reboot();
+    for scope in [Scope::Machine, Scope::Agent(name("two"))] {
+        assert_eq!(ensure(&scope, &mut fake).unwrap(), 1);
+    }
+    assert_eq!(there(&fake, 0), ["192.0.2.9".to_owned()].into());
+    try_set_up(&mut fake, &["bot"]).unwrap();
+    assert_eq!(drift(&fake, &["bot", "two"]), []);
+    assert!(tear_down(&mut fake, &["bot", "two"]));
+    assert!(!fake.disk.files.contains_key(path.as_str()), "what the gate wrote goes with the agent");
+}
+
+/// Where the main ruleset filters by our anchors and does not translate by them, port 53 would be lost: it is said, and
+/// nothing is loaded again and again.
+#[test]
+fn main_rules_that_turn_nothing_are_told_of() {
+    let mut fake = machine();
+    try_set_up(&mut fake, &["bot", "two"]).unwrap();
+    fake.disk.mac.pf.main = "anchor \"com.apple/*\" all\n".into();
+    let found = drift(&fake, &["bot", "two"]);
+    assert!(
+        matches!(&found[..], [(id, Check::Foreign(what))] if id == "pf-anchor:602" && what.contains("rdr-anchor")),
+        "{found:?}"
+    );
+    let (before, cleared) = (fake.changes, fake.cleared);
+    assert!(ensure(&Scope::Agent(name("two")), &mut fake).is_err());
+    assert_eq!(ensure(&Scope::Agent(name("bot")), &mut fake).unwrap(), 0);
+    assert_eq!((fake.changes, fake.cleared), (before, cleared));
+}
+
+/// A program that is another one takes the job of the gates along, which would go on with the old one.
+#[test]
+fn a_new_program_has_the_gates_started_anew() {
+    let mut fake = machine();
+    try_set_up(&mut fake, &["two"]).unwrap();
+    let program = fake.disk.files.get_mut(places::mac::PROGRAM).unwrap();
+    program.bytes.push(b'x');
+    let plan = &plans(&fake, &[])[0];
+    let text: Vec<_> = plan.steps.iter().flat_map(|step| step.describe().change).collect();
+    assert!(text.iter().any(|line| line.contains("bootout system/org.agentuser.gates")), "{text:?}");
+    let mut killed = restart(&fake, Death::Never);
+    setup(plan, &mut killed, &mut Silent).unwrap();
+    assert!(killed.disk.mac.jobs.contains_key(launchd::GATES));
+    // Interrupted right after the program was written, the old gates don't stay.
+    let total = changes_of(|fake| setup(plan, fake, &mut Silent).is_ok(), &fake);
+    for n in 1..=total {
+        let mut half = restart(&fake, Death::After(n));
+        assert!(setup(plan, &mut half, &mut Silent).is_err());
+        let mut fake = restart(&half, Death::Never);
+        let old = fake.disk.files[places::mac::PROGRAM].bytes.ends_with(b"x");
+        setup(plan, &mut fake, &mut Silent).unwrap();
+        assert!(fake.disk.mac.jobs.contains_key(launchd::GATES));
+        assert!(old || fake.disk.mac.boots[launchd::GATES] > 1, "{n}");
+    }
+}
+
 /// On Linux the key has nothing to switch.
 #[test]
 fn a_profile_is_refused_elsewhere() {
@@ -592,7 +760,6 @@ fn what_macos_can_not_give_is_refused_by_name() {
     };
     let facts = facts(&machine);
     for (lines, word) in [
-        ("    network: {dns: gate}\n", "`dns: gate`"),
         ("    view: private\n", "`view: private`"),
         ("    limits: {memory: 1G}\n", "`limits.memory`"),
         ("    limits: {processes: 100}\n", "`limits.processes`"),

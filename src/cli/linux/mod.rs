@@ -5,7 +5,6 @@ mod confinement;
 mod guard;
 mod helper;
 mod net;
-mod net_log;
 mod run;
 mod situation;
 mod status;
@@ -24,8 +23,11 @@ use super::Failure;
 use clap::Subcommand;
 use std::{ffi::OsString, process::ExitCode};
 
-/// Whether names can be resolved by the agent's own gate.
+/// Whether a guided setup has names resolved by a gate of the agent's own.
 pub(super) const HAS_GATE: bool = true;
+
+/// What a log that says nothing does not mean here.
+pub(super) const NOT_RECORDED: &str = "";
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {

@@ -14,6 +14,10 @@ use std::{process::ExitCode, time::Duration};
 pub(crate) enum Command {
     /// Puts the saved rules of all agents in force
     Ensure,
+    /// Answers the DNS of all agents that have a gate
+    Gate,
+    /// For the gate itself to call
+    ParseDns,
 }
 
 /// Each minute, and when the main ruleset changes. What is in force is left alone.

@@ -1,7 +1,8 @@
-//! `net log`: what the agents' rules refused, as it happens. Nothing is kept on macOS: pf hands packets to whoever listens.
+//! `net log` on macOS: names that the DNS gates refused are recorded, as on Linux. Packets are not, for pf tells no account of
+//! a logged packet and keeps none: it hands them to whoever listens.
 
 use crate::{
-    cli::{Failure, Global, ask, invoker, printer},
+    cli::{Failure, Global, ask, invoker, net::log, printer},
     formats::pflog,
     host::{Program, SYSTEM_PATH},
 };
@@ -11,17 +12,23 @@ use std::{
     process::{self, ExitCode, Stdio},
 };
 
+/// What a log that says nothing does not mean here.
+pub(in crate::cli) const NOT_RECORDED: &str =
+    " Names that the DNS gate refuses are recorded; packets are not: agentuser net log --packets";
+
 #[derive(Subcommand, Debug)]
 pub(crate) enum NetCommand {
-    /// What the rules of agents refuse from now on, and with `log: all` what they let out
+    /// What was refused, and what to type about it
     Log(Arguments),
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
-    /// Refusals alone
-    #[arg(long)]
-    blocked: bool,
+    #[command(flatten)]
+    recorded: log::Arguments,
+    /// Packets instead: what the rules of agents refuse from now on, and with `log: all` what they let out
+    #[arg(long, conflicts_with_all = ["follow", "since", "json"])]
+    packets: bool,
 }
 
 fn program(program: Program) -> Result<process::Command, Failure> {
@@ -34,9 +41,17 @@ fn program(program: Program) -> Result<process::Command, Failure> {
 
 pub(in crate::cli) fn net(global: &Global, command: &NetCommand) -> Result<ExitCode, Failure> {
     let NetCommand::Log(arguments) = command;
+    if arguments.packets {
+        return packets(global, arguments.recorded.blocked);
+    }
+    log::log(global, &arguments.recorded)
+}
+
+/// As it happens, for good.
+fn packets(global: &Global, blocked: bool) -> Result<ExitCode, Failure> {
     if !invoker::is_root() {
-        let mut line = vec!["net".into(), "log".into()];
-        line.extend(arguments.blocked.then(|| "--blocked".into()));
+        let mut line = vec!["net".into(), "log".into(), "--packets".into()];
+        line.extend(blocked.then(|| "--blocked".into()));
         return invoker::raise(&line, ask::possible());
     }
     // It is there already once somebody has listened since the start.
@@ -52,7 +67,7 @@ pub(in crate::cli) fn net(global: &Global, command: &NetCommand) -> Result<ExitC
     let Some(out) = child.stdout.take() else { return Ok(ExitCode::from(1)) };
     for line in BufReader::new(out).lines() {
         let Some(packet) = pflog::parse(&line?) else { continue };
-        if packet.passed && arguments.blocked {
+        if packet.passed && blocked {
             continue;
         }
         let verdict = if packet.passed { "passed" } else { "refused" };

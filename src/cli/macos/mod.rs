@@ -3,6 +3,7 @@
 mod apply;
 mod brief;
 mod enter;
+mod gate;
 mod helper;
 mod log;
 mod renewal;
@@ -13,7 +14,7 @@ mod status;
 pub(super) use apply::{prove, prove_again, put_in_force};
 pub(super) use brief::{Brief, brief};
 pub(super) use helper::load;
-pub(super) use log::{NetCommand, net};
+pub(super) use log::{NOT_RECORDED, NetCommand, net};
 pub(super) use renewal::ranges_are_new;
 pub(super) use run::{launch, make_ready, stated};
 pub(super) use situation::{
@@ -26,7 +27,7 @@ use super::Failure;
 use clap::Subcommand;
 use std::{ffi::OsString, process::ExitCode};
 
-/// Names are resolved by mDNSResponder, which no rule ties to the agent.
+/// Most programs have mDNSResponder resolve names, which no gate hears.
 pub(super) const HAS_GATE: bool = false;
 
 #[derive(Subcommand, Debug)]
@@ -58,6 +59,11 @@ pub(super) fn dispatch(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Helper(command) => super::helper::helper(&command),
         Command::Firewall(helper::Command::Ensure) => helper::ensure(),
+        Command::Firewall(helper::Command::Gate) => gate::serve(),
+        Command::Firewall(helper::Command::ParseDns) => {
+            crate::gate::parser::main()?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Worker => {
             crate::host::macos::worker::main()?;
             Ok(ExitCode::SUCCESS)

@@ -1,6 +1,6 @@
 //! What `status` tells on macOS alone: what stays open whatever the policy says.
 
-use super::brief::Brief;
+use super::{brief::Brief, gate};
 use crate::{
     cli::{
         Failure,
@@ -81,7 +81,7 @@ impl Open {
     }
 }
 
-/// launchd starts the program each minute; that it does is a step of the plan.
-pub(in crate::cli) fn service_notice(_: &Situation) -> Option<String> {
-    None
+/// launchd starts the program each minute, and keeps the gates running; that it does are steps of the plan.
+pub(in crate::cli) fn service_notice(situation: &Situation) -> Option<String> {
+    gate::fault(&situation.policy)
 }

@@ -2,6 +2,7 @@
 
 mod change;
 mod list;
+pub(super) mod log;
 mod propose;
 mod refresh;
 mod renew;

@@ -9,7 +9,7 @@ use crate::{
         AccountName,
         catalog::{Date, Resolved, ToolHost, ToolHosts},
     },
-    policy::{Allow, Dns},
+    policy::Allow,
     presets::{expand, listed, ranges},
 };
 use std::{
@@ -82,13 +82,13 @@ fn take(known: &mut ToolHosts, preset: &str, found: BTreeSet<ToolHost>) -> Vec<S
     lines
 }
 
-/// Resolves the names of agents with `dns: system`: all of them, or only those that were never resolved. A name that does
+/// Resolves the names that root resolves for agents: all of them, or only those that were never resolved. A name that does
 /// not resolve keeps the addresses that it had.
 pub(super) fn addresses(situation: &mut Situation, agents: &[AccountName], all: bool) -> Vec<String> {
     let mut lines = Vec::new();
     for name in agents {
         let network = &situation.policy.agents[name].network;
-        if network.dns != Dns::System || !invoker::is_root() {
+        if !expand::resolves(network, &situation.facts.catalog) || !invoker::is_root() {
             continue;
         }
         let catalog = &mut situation.facts.catalog;

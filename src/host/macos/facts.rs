@@ -9,7 +9,11 @@ use crate::{
     model::facts::{Facts, Mac},
     policy::Policy,
 };
-use std::fs;
+use std::{
+    fs,
+    io::{self, ErrorKind},
+    net::{Ipv4Addr, TcpListener, UdpSocket},
+};
 
 /// Programs without which nothing works; all are part of macOS.
 const NEEDED: [Program; 8] = [
@@ -66,6 +70,15 @@ pub fn facts(policy: &Policy, machine: &dyn Observe) -> Result<Facts, HostError>
     }
     facts.mac = Some(unfit);
     facts.agents = known::agents(policy, machine)?;
+    if known::wants_a_port(policy, &facts) {
+        let in_use = (1..1024).filter(|port| {
+            let is_taken =
+                |bound: io::Result<()>| bound.is_err_and(|error| error.kind() == ErrorKind::AddrInUse);
+            let at = (Ipv4Addr::LOCALHOST, *port);
+            is_taken(UdpSocket::bind(at).map(drop)) || is_taken(TcpListener::bind(at).map(drop))
+        });
+        facts.service_ports = known::named_ports().into_iter().chain(in_use).collect();
+    }
     Ok(facts)
 }
 

@@ -4,6 +4,7 @@ mod facts;
 mod files_of_people;
 mod homes;
 mod processes;
+pub(crate) mod role;
 mod volumes;
 pub mod worker;
 

@@ -41,12 +41,6 @@ pub enum DesireError {
     /// The gate's redirection is in the table of nftables.
     #[error("`dns: gate` needs nft(8): install nftables, or write `dns: system`")]
     GateNeedsNft,
-    /// Names are resolved by a service of the system that pf does not see.
-    #[error(
-        "`dns: gate` can't be given on macOS: programs have mDNSResponder resolve names, past any gate, so that what it opened \
-         for a name would not be what they call; write `dns: system`"
-    )]
-    NoGate,
     /// What is made of Linux's own means.
     #[error("agent `{agent}`: `{asked}` can't be given on macOS")]
     NotOnMac {

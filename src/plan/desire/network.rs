@@ -30,10 +30,7 @@ pub(super) fn gate(
     let of_others = facts.agents.keys().filter(|other| *other != name).filter_map(had);
     let mut taken: BTreeSet<u16> = of_others.collect();
     let gated = policy.agents.iter().filter(|(_, agent)| agent.network.dns == policy::Dns::Gate);
-    if facts.mac.is_some() && policy.agents[name].network.dns == policy::Dns::Gate {
-        return Err(DesireError::NoGate);
-    }
-    if !facts.nft && policy.agents[name].network.dns == policy::Dns::Gate {
+    if facts.mac.is_none() && !facts.nft && policy.agents[name].network.dns == policy::Dns::Gate {
         return Err(DesireError::GateNeedsNft);
     }
     for (agent, _) in gated.take_while(|(agent, _)| *agent <= name) {

@@ -1,14 +1,18 @@
 //! The rules of one agent in an anchor of pf of their own.
 //!
 //! pfctl(8) prints rules otherwise than they are written: lists expanded, ports by name, states with flags. So what it prints
-//! right after the load is kept, and compared later; tables are compared with the policy itself.
+//! right after the load is kept, and compared later; tables are compared with the policy itself, but for those that the DNS
+//! gate fills.
 
 use super::text;
 use crate::{
-    formats::{pf, pfctl},
+    formats::{
+        pf,
+        pfctl::{self, Main},
+    },
     host::{Act, Command, FileState, HostError, MacQuery, Observe, Program, Validator},
     model::{AbsPath, Gid, Uid, desired::Firewall},
-    step::{Check, Description, Layer, Step, Undo},
+    step::{Check, Description, Layer, Step, Undo, carried::carried},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -20,6 +24,9 @@ pub struct PfAnchor {
     pub firewall: Firewall,
     /// Where the text read back after the load is kept.
     pub record: AbsPath,
+    /// Where the DNS gate keeps what it answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<AbsPath>,
 }
 
 /// What was loaded, and how pfctl(8) of this machine prints it.
@@ -35,7 +42,21 @@ impl PfAnchor {
     }
 
     fn listed(&self, machine: &dyn Observe) -> Result<String, HostError> {
-        text(MacQuery::PfRules(self.uid()), machine)
+        let rules = text(MacQuery::PfRules(self.uid()), machine)?;
+        if self.firewall.gate.is_none() {
+            return Ok(rules);
+        }
+        Ok(rules + &text(MacQuery::PfTurned(self.uid()), machine)?)
+    }
+
+    /// Whether the main ruleset asks anchors where a packet is to be turned to, as macOS has it.
+    fn turns(&self, machine: &dyn Observe) -> Result<bool, HostError> {
+        if self.firewall.gate.is_none() {
+            return Ok(true);
+        }
+        let (rules, nat) = (text(MacQuery::PfMain, machine)?, text(MacQuery::PfNat, machine)?);
+        // That it calls no anchor at all is told by the step that has pf on.
+        Ok(pfctl::turns(&nat) || pfctl::main_rules(&rules, &nat) != Main::CallsOurs)
     }
 
     fn record(&self, machine: &dyn Observe) -> Result<Option<Record>, HostError> {
@@ -102,6 +123,12 @@ impl Step for PfAnchor {
         if faults.is_empty() {
             faults = self.table_faults(machine)?;
         }
+        if !self.turns(machine)? {
+            let call = pf::CALL;
+            return Ok(Check::Foreign(format!(
+                "another tool replaced the main rules: without `rdr-anchor \"{call}\"` port 53 does not lead to the gate"
+            )));
+        }
         Ok(Check::of(faults))
     }
 
@@ -115,14 +142,15 @@ impl Step for PfAnchor {
             // What runs may hold flows that no rule let out.
             machine.end_processes(self.uid(), &[])?;
         }
-        let loaded = pf::render(&self.firewall);
-        machine.run(&self.load().reading(loaded.clone()))?;
+        let carried = carried(self.answers.as_ref(), &self.firewall, machine.observe())?;
+        let carried: Vec<_> = carried.into_iter().map(|(table, address, _)| (table, address)).collect();
+        machine.run(&self.load().reading(pf::render_with(&self.firewall, &carried)))?;
         // A state outlives the rule that made it.
         machine.clear_states()?;
         if void {
             machine.end_processes(self.uid(), &[])?;
         }
-        let record = Record { loaded, listed: self.listed(machine.observe())? };
+        let record = Record { loaded: pf::render(&self.firewall), listed: self.listed(machine.observe())? };
         let bytes = serde_json::to_vec(&record)
             .map_err(|error| HostError::path("can't write", &self.record, error))?;
         machine.write(
@@ -135,8 +163,9 @@ impl Step for PfAnchor {
 
     fn revert(&self, _: &Undo, machine: &mut dyn Act) -> Result<Vec<String>, HostError> {
         machine.end_processes(self.uid(), &[])?;
-        machine.run(&Command::new(Program::Pfctl, ["-a", &pf::anchor(self.uid()), "-F", "all"]))?;
+        // A gate fills no table of an anchor without a record.
         machine.remove(&self.record)?;
+        machine.run(&Command::new(Program::Pfctl, ["-a", &pf::anchor(self.uid()), "-F", "all"]))?;
         Ok(vec![])
     }
 

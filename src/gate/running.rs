@@ -1,12 +1,13 @@
 //! A thread for each agent's gate: it keeps a parser running.
 
+use super::{
+    Order,
+    answers::{self, Answers},
+    fill,
+    keeper::{Keeper, Sockets, now},
+    rules::Refusal,
+};
 use crate::{
-    audit::journal::Journal,
-    gate::{
-        self, Order,
-        answers::Answers,
-        keeper::{Keeper, Sockets, take_over},
-    },
     host::{Act, FileState, System, Validator, places, role::Handle},
     model::{AccountName, Gid, Uid, desired::Firewall},
 };
@@ -27,6 +28,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A parser that lived so long died of something else.
 const SOON: Duration = Duration::from_secs(10);
 
+/// Who is told of refused names: whose question, why, how many, which name.
+pub(crate) type Told = Arc<dyn Fn(Uid, Refusal, u32, &str) + Send + Sync>;
+
 /// What the guard and the thread share.
 struct Shared {
     order: Mutex<Order>,
@@ -39,7 +43,7 @@ struct Shared {
 }
 
 /// A gate that is kept running.
-pub(super) struct Gate {
+pub(crate) struct Gate {
     port: u16,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -47,12 +51,12 @@ pub(super) struct Gate {
 
 impl Gate {
     /// Opens the gate of an agent on a port.
-    pub(super) fn open(
+    pub(crate) fn open(
         name: &AccountName,
         firewall: &Firewall,
         port: u16,
         answers: Arc<Mutex<Answers>>,
-        journal: Arc<Mutex<Journal>>,
+        told: Told,
     ) -> std::io::Result<Self> {
         let sockets = Sockets::bind(port)?;
         let shared = Arc::new(Shared {
@@ -67,27 +71,27 @@ impl Gate {
         let (for_thread, name) = (shared.clone(), name.clone());
         let thread = thread::Builder::new()
             .name(format!("gate-{name}"))
-            .spawn(move || for_thread.keep(&name, &sockets, &journal))?;
+            .spawn(move || for_thread.keep(&name, &sockets, &told))?;
         Ok(Self { port, shared, thread: Some(thread) })
     }
 
     /// The port.
-    pub(super) fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
     /// How often the parser had to be started again.
-    pub(super) fn restarts(&self) -> u64 {
+    pub(crate) fn restarts(&self) -> u64 {
         self.shared.restarts.load(Ordering::Relaxed)
     }
 
     /// Why the parser does not run.
-    pub(super) fn fault(&self) -> Option<String> {
+    pub(crate) fn fault(&self) -> Option<String> {
         lock(&self.shared.fault).clone()
     }
 
     /// Takes a changed policy: what it still allows goes into its sets, and another parser answers from now on.
-    pub(super) fn change(&self, name: &AccountName, firewall: &Firewall) {
+    pub(crate) fn change(&self, name: &AccountName, firewall: &Firewall) {
         *lock(&self.shared.order) = order(name, firewall);
         self.shared.changed.store(true, Ordering::Release);
         self.shared.end_parser();
@@ -103,11 +107,11 @@ impl Drop for Gate {
 }
 
 impl Shared {
-    fn keep(&self, name: &AccountName, sockets: &Sockets, journal: &Mutex<Journal>) {
+    fn keep(&self, name: &AccountName, sockets: &Sockets, told: &Told) {
         let mut pause = PAUSE;
         while !self.end.load(Ordering::Acquire) {
             let began = Instant::now();
-            let result = self.one_parser(name, sockets, journal);
+            let result = self.one_parser(name, sockets, told);
             *lock(&self.fault) = result.err().map(|error| format!("DNS gate: {error}"));
             if self.end.load(Ordering::Acquire) {
                 break;
@@ -126,14 +130,9 @@ impl Shared {
         }
     }
 
-    fn one_parser(
-        &self,
-        name: &AccountName,
-        sockets: &Sockets,
-        journal: &Mutex<Journal>,
-    ) -> std::io::Result<()> {
+    fn one_parser(&self, name: &AccountName, sockets: &Sockets, told: &Told) -> std::io::Result<()> {
         let order = lock(&self.order).clone();
-        let mut keeper = Keeper::start(&order, sockets, self.answers.clone())?;
+        let mut keeper = Keeper::start(&order, sockets, self.answers.clone(), fill::open(&order)?)?;
         *lock(&self.parser) = Some(keeper.handle()?);
         *lock(&self.fault) = None;
         // The order may have changed, or the end come, before there was a parser to end.
@@ -142,9 +141,7 @@ impl Shared {
         }
         let uid = order.firewall.uid;
         let mut saved = Instant::now();
-        let told = |why, count, name: &str| {
-            lock(journal).name_refused(uid, why, count, name);
-        };
+        let told = |why, count, name: &str| told(uid, why, count, name);
         let mut between = || {
             // The more there is to write, the less often.
             let answers = u64::try_from(lock(&self.answers).len()).unwrap_or(u64::MAX);
@@ -166,36 +163,27 @@ impl Shared {
     }
 }
 
-fn order(name: &AccountName, firewall: &Firewall) -> Order {
+/// What the parser of an agent is told.
+pub(crate) fn order(name: &AccountName, firewall: &Firewall) -> Order {
     Order { agent: name.to_string(), firewall: firewall.clone(), resolvers: "/etc/resolv.conf".into() }
 }
 
 /// What an agent's gate answered before the guard was started.
-pub(super) fn remembered(name: &AccountName) -> Answers {
-    let mut answers = fs::read(gate::answers::path(name).as_str())
-        .map(|bytes| Answers::from_json(&bytes))
-        .unwrap_or_default();
-    answers.forget_ended(super::state::now());
+pub(crate) fn remembered(name: &AccountName) -> Answers {
+    let mut answers =
+        fs::read(answers::path(name).as_str()).map(|bytes| Answers::from_json(&bytes)).unwrap_or_default();
+    answers.forget_ended(now());
     answers
 }
 
 /// Writes the answers down, where they changed.
-pub(super) fn save(name: &AccountName, answers: &Mutex<Answers>) {
-    let Some(bytes) = lock(answers).changed_json(super::state::now()) else { return };
+pub(crate) fn save(name: &AccountName, answers: &Mutex<Answers>) {
+    let Some(bytes) = lock(answers).changed_json(now()) else { return };
     let file = FileState { bytes, mode: 0o600, uid: Uid(0), gid: Gid(0) };
     // The next time is soon; a policy that changes before takes over a little less.
-    let _ = System::new().write(&gate::answers::path(name), &file, Validator::Nobody);
+    let _ = System::new().write(&answers::path(name), &file, Validator::Nobody);
 }
 
-/// Puts what still lives into the sets, after these were made anew.
-pub(super) fn fill(firewall: &Firewall, answers: &Mutex<Answers>) {
-    if !firewall.names.is_empty() {
-        let living = lock(answers).clone();
-        // Sets that are not there yet are filled by the gate, with its next answers.
-        let _ = take_over(&living, firewall);
-    }
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,11 +1,11 @@
-//! `net log`: what was refused, and what to type about it.
+//! `net log`: what was recorded as refused, and what to type about it.
 
 use crate::{
     audit::{
         self, Record,
         view::{Row, View},
     },
-    cli::{Failure, Global, invoker, printer},
+    cli::{Failure, Global, invoker, printer, system},
     model::{AbsPath, harmless},
 };
 use clap::Args;
@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
     since: Option<Duration>,
     /// Only what was refused
     #[arg(long)]
-    blocked: bool,
+    pub(in crate::cli) blocked: bool,
     /// The lines as they are in the log, for programs
     #[arg(long)]
     json: bool,
@@ -73,7 +73,8 @@ pub(crate) fn log(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
     }
     if latest_is_missing(&path) && !arguments.json && !global.quiet {
         printer::say(&format!(
-            "There is no log of {agent} yet: nothing was refused, or the policy has `log: none`."
+            "There is no log of {agent} yet: nothing was refused, or the policy has `log: none`.{}",
+            system::NOT_RECORDED
         ));
     } else if !arguments.json {
         suggest(&view);

@@ -1,6 +1,8 @@
 //! The system calls that a child without privilege may make (seccomp(2)): those that its work takes, and no others. A call
 //! that is not listed fails with `EPERM`.
 
+use super::{PARSERS, Work};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use seccompiler::{
     SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
 };
@@ -74,13 +76,16 @@ const NETWORK_OLDER: &[libc::c_long] = &[libc::SYS_open, libc::SYS_stat];
 #[cfg(not(target_arch = "x86_64"))]
 const NETWORK_OLDER: &[libc::c_long] = &[];
 
-/// What a child does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Work {
-    /// It reads messages that come to it.
-    Reads,
-    /// It asks others as well, over IPv4 and IPv6.
-    Asks,
+/// Makes sure that nothing leads back to a privilege.
+pub(super) fn renounce() -> io::Result<()> {
+    if nix::unistd::getresuid()?.saved.as_raw() != PARSERS {
+        return Err(io::Error::other("the saved uid is another one"));
+    }
+    rustix::thread::set_no_new_privs(true)?;
+    // It writes no file, and what it says goes to none.
+    setrlimit(Resource::Fsize, Rlimit { current: Some(0), maximum: Some(0) })?;
+    // Nobody but root looks into it or stops it.
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
 /// Allows this process the calls of its work, for good. A processor for which no filter can be made has none.
