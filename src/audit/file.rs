@@ -1,8 +1,13 @@
 //! The log's file: root's, readable to the agent's human, of bounded size.
 
-#[cfg_attr(target_os = "linux", path = "file/linux.rs")]
-#[cfg_attr(target_os = "macos", path = "file/macos.rs")]
-mod system;
+crate::on_linux! {
+    #[path = "file/linux.rs"]
+    mod system;
+}
+crate::on_macos! {
+    #[path = "file/macos.rs"]
+    mod system;
+}
 
 use super::{DIRECTORY, Record, path};
 use crate::model::{AccountName, Uid};

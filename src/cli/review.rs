@@ -13,15 +13,6 @@ use crate::{
 use clap::Args;
 use serde::Serialize;
 use std::{fs, io::Write, process::ExitCode, time::Duration};
-#[cfg(target_os = "linux")]
-use {
-    crate::{
-        host::users,
-        plan,
-        review::{self, outside::Errand},
-    },
-    std::path::Path,
-};
 
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
@@ -165,36 +156,12 @@ fn compared(brief: &Brief, patience: Duration) -> Result<(Review, Looks), Failur
         ProjectReview { project: project.clone(), compared: both.is_some(), findings }
     };
     let projects = brief.projects.iter().zip(&snapshots).map(one).collect();
-    let now = outside(brief, patience)?;
+    let now = system::outside(brief, patience)?;
     // Before its first session nothing was the agent's.
     let before = known(&places::review_outside(&brief.name)).unwrap_or_default();
     let outside = now.as_ref().map(|now| compare(&before, now));
     let review = Review { version: 1, agent: brief.name.clone(), projects, outside };
     Ok((review, Looks { projects: snapshots, outside: now }))
-}
-
-#[cfg(target_os = "linux")]
-fn outside(brief: &Brief, patience: Duration) -> Result<Option<Snapshot>, Failure> {
-    let account = |name: &str| {
-        users::person(name)?.ok_or_else(|| Failure::new(anyhow::anyhow!("there is no account `{name}`")))
-    };
-    let (agent, human) = (account(brief.name.as_str())?, account(&brief.human)?);
-    let home = Path::new(&human.home).canonicalize().ok().and_then(|home| home.to_str()?.parse().ok());
-    let errand = Errand {
-        agent: agent.uid,
-        home: home
-            .ok_or_else(|| Failure::new(anyhow::anyhow!("your home `{}` can't be opened", human.home)))?,
-        except: brief.projects.iter().cloned().chain([plan::home(&brief.name)]).collect(),
-        patience: u64::try_from(patience.as_millis()).unwrap_or(u64::MAX),
-    };
-    Ok(Some(review::outside::outside(errand)?))
-}
-
-/// The profile that keeps a child of ours to what it may read has no form that lists directories and reads no file.
-#[cfg(target_os = "macos")]
-#[expect(clippy::unnecessary_wraps, reason = "on Linux it is looked for")]
-fn outside(_: &Brief, _: Duration) -> Result<Option<Snapshot>, Failure> {
-    Ok(None)
 }
 
 fn is_new(agent: &AccountName, project: &AbsPath) -> bool {

@@ -1,8 +1,13 @@
 //! Where the addresses that a gate answered are let out: sets of ipset and nftables on Linux, tables of pf on macOS.
 
-#[cfg_attr(target_os = "linux", path = "fill/linux.rs")]
-#[cfg_attr(target_os = "macos", path = "fill/macos.rs")]
-mod system;
+crate::on_linux! {
+    #[path = "fill/linux.rs"]
+    mod system;
+}
+crate::on_macos! {
+    #[path = "fill/macos.rs"]
+    mod system;
+}
 
 pub(crate) use system::open;
 

@@ -5,7 +5,9 @@ use crate::{
     launch::{environment::Rules, relay::Way},
     model::{AbsPath, AccountName},
     policy::{Agent, Outbound},
+    review::Snapshot,
 };
+use std::time::Duration;
 
 /// One agent's part of the policy.
 pub(in crate::cli) struct Brief {
@@ -69,4 +71,10 @@ pub(super) fn rules<'a>(name: &'a AccountName, agent: &'a Agent) -> Rules<'a> {
         set: &agent.environment.set,
         has_projects: !agent.projects.is_empty(),
     }
+}
+
+/// What is the agent's outside of its projects is not looked for here.
+#[expect(clippy::unnecessary_wraps, reason = "on Linux it is looked for")]
+pub(in crate::cli) fn outside(_: &Brief, _: Duration) -> Result<Option<Snapshot>, Failure> {
+    Ok(None)
 }

@@ -12,7 +12,7 @@ mod situation;
 mod status;
 
 pub(super) use apply::{prove, prove_again, put_in_force};
-pub(super) use brief::{Brief, brief};
+pub(super) use brief::{Brief, brief, outside};
 pub(super) use helper::load;
 pub(super) use log::{NOT_RECORDED, NetCommand, net};
 pub(super) use renewal::ranges_are_new;
