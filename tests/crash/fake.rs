@@ -59,10 +59,6 @@ fn output(code: i32, stdout: impl Into<Vec<u8>>) -> Output {
     Output { status: ExitStatus::from_raw(code << 8), stdout: stdout.into(), stderr: Vec::new() }
 }
 
-/// What a private key says that it is, and one with nothing secret in it.
-const KEY: &str = "OPENSSH PRIVATE KEY";
-const KEY_BODY: &str = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZWQyNTUxOQAAACAHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwAAAAgBAQEBAQEBAQ==";
-
 fn file(text: &str, mode: u32) -> FileState {
     FileState { bytes: text.into(), mode, uid: Uid(0), gid: Gid(0) }
 }
@@ -239,10 +235,7 @@ impl Disk {
             Program::SshKeygen => {
                 let private = value("-f").to_owned();
                 assert!(!self.files.contains_key(&private), "{private} is there already");
-                self.files.insert(
-                    private,
-                    file(&format!("-----BEGIN {KEY}-----\n{KEY_BODY}\n-----END {KEY}-----\n"), 0o600),
-                );
+                self.files.insert(private, file(&crate::ssh_key::private_half(), 0o600));
             }
             other => panic!("{other:?} {args:?}"),
         }

@@ -10,6 +10,8 @@
 )]
 
 mod fake;
+#[path = "../support/ssh_key.rs"]
+mod ssh_key;
 
 use agentuser::{
     engine::{Plan, Receipt, Scope, Silent, report, setup, teardown},

@@ -2,11 +2,11 @@
 
 use crate::{
     files::Files,
-    programs::{Mac, STOCK},
+    programs::{Mac, STOCK, ended},
 };
 use agentuser::{
     host::{
-        Act, Command, DirState, FileState, HostError, Installed, Jump, Observe, Query, Seen, Shared,
+        Act, Command, DirState, FileState, HostError, Installed, Jump, Observe, Program, Query, Seen, Shared,
         Validator,
     },
     model::{
@@ -263,6 +263,14 @@ impl Act for Fake {
 
     fn try_run(&mut self, command: &Command) -> Result<Output, HostError> {
         self.change(|disk| {
+            if command.program == Program::SshKeygen {
+                // It asks before it writes over a key.
+                let at = command.args.iter().position(|arg| arg == "-f").unwrap();
+                let bytes = crate::ssh_key::private_half().into_bytes();
+                let key = FileState { bytes, mode: 0o600, uid: Uid(0), gid: Gid(0) };
+                assert!(disk.files.insert(command.args[at + 1].clone(), key).is_none());
+                return ended(0, "", "");
+            }
             let files = &disk.files;
             let file =
                 |path: &str| files.get(path).map(|file| String::from_utf8_lossy(&file.bytes).into_owned());

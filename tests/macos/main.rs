@@ -9,3 +9,5 @@ mod grammar;
 mod programs;
 mod rules;
 mod setup;
+#[path = "../support/ssh_key.rs"]
+mod ssh_key;

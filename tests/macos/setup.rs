@@ -34,6 +34,7 @@ agents:
     human: ann
     projects:
       - path: /Users/ann/src/shop
+        deploy-key: read-only
     network:
       allow:
         - cidr: 192.0.2.0/24
