@@ -105,6 +105,7 @@ pub fn enter(request: Request) -> Result<Ended, EnterError> {
     match request.instead {
         Some(Instead::BeLetIn) => return Ok(Ended(0)),
         Some(Instead::Signal(signal, pid)) => return Ok(request::send(signal, pid)),
+        Some(Instead::Look) => return keeper::look().map(|()| Ended(0)).map_err(EnterError::Keep),
         // Its standard input is the lock that it holds, and whoever started it has left all else behind.
         Some(Instead::Keep) => {}
         None | Some(Instead::StartKeeper) => leave_behind()?,
@@ -155,6 +156,7 @@ pub(super) fn become_command(request: Request, brief: &Brief) -> Result<Ended, E
         None => {}
         Some(Instead::BeLetIn) => return Ok(Ended(0)),
         Some(Instead::Signal(signal, pid)) => return Ok(request::send(signal, pid)),
+        Some(Instead::Look) => return keeper::look().map(|()| Ended(0)).map_err(EnterError::Keep),
         Some(Instead::StartKeeper) => {
             keeper::start_agents(brief, home.as_path());
             return Ok(Ended(0));

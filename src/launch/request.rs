@@ -46,6 +46,8 @@ pub enum Instead {
     Signal(i32, i32),
     /// Is the keeper.
     Keep,
+    /// Tells the keeper whether sessions run.
+    Look,
     /// Starts the keeper, where none is at work.
     StartKeeper,
 }
@@ -105,7 +107,7 @@ impl Refusal {
 }
 
 /// Reads the arguments of `enter`: `--directory=PATH --umask=OCTAL --env=NAME=VALUE... --alone -- COMMAND...`, or one
-/// of `--let-in`, `--signal=NUMBER --pid=NUMBER`, `--keep` and `--start-keeper`.
+/// of `--let-in`, `--signal=NUMBER --pid=NUMBER`, `--keep`, `--look` and `--start-keeper`.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, Refusal> {
     let mut request = Request { umask: 0o077, ..Request::default() };
     let mut arguments = arguments.into_iter();
@@ -125,6 +127,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, R
             request.instead = Some(Instead::BeLetIn);
         } else if bytes == b"--keep" {
             request.instead = Some(Instead::Keep);
+        } else if bytes == b"--look" {
+            request.instead = Some(Instead::Look);
         } else if bytes == b"--start-keeper" {
             request.instead = Some(Instead::StartKeeper);
         } else if let Some(path) = bytes.strip_prefix(b"--directory=") {

@@ -41,6 +41,58 @@ fn keepers(human: &Human) -> Vec<i32> {
     [human.uid, agents_uid()].into_iter().flat_map(processes_of).filter(is).collect()
 }
 
+/// The process that tells the agent's keeper whether sessions run.
+fn lookers() -> Vec<i32> {
+    let is = |pid: &i32| {
+        fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "agentuser-look\n")
+    };
+    processes_of(agents_uid()).into_iter().filter(is).collect()
+}
+
+fn field(pid: i32, name: &str) -> String {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    line.unwrap_or_default().trim().to_owned()
+}
+
+/// Either half of the agent's keeper ends with the other one, and both come back while the session goes on.
+#[test]
+fn halves_of_the_agents_keeper() {
+    let Some(machine) = Machine::set_up() else { return };
+    let human = machine.human();
+    let session = Session::start(human);
+    until("there is a looker", || lookers().len() == 1);
+    for of_looker in [true, false] {
+        let agents = || {
+            processes_of(agents_uid())
+                .into_iter()
+                .filter(|pid| keepers(human).contains(pid))
+                .collect::<Vec<_>>()
+        };
+        let (looker, keeper) = (lookers()[0], agents()[0]);
+        // It parses nothing of the agent's, and so is of one thread, with a filter and one open pipe.
+        until("it is confined", || field(looker, "Seccomp:") == "2");
+        assert_eq!((field(looker, "Threads:"), field(keeper, "Threads:")), ("1".into(), "1".into()));
+        assert_eq!(field(looker, "NoNewPrivs:"), "1");
+        let open: Vec<_> = fs::read_dir(format!("/proc/{looker}/fd"))
+            .unwrap()
+            .flatten()
+            .map(|fd| fs::read_link(fd.path()).unwrap())
+            .collect();
+        assert_eq!(open.iter().filter(|to| !to.starts_with("/dev/null")).count(), 1, "{open:?}");
+        kill(Pid::from_raw(if of_looker { looker } else { keeper }), Signal::SIGKILL).unwrap();
+        until("the other half ends", || !lookers().contains(&looker) && !agents().contains(&keeper));
+        until("both are there again", || lookers().len() == 1 && keepers(human).len() == 2);
+        let name = format!("made{of_looker}");
+        until("files are kept", || {
+            sh(human, true, "install -m 600 /etc/hostname $1 && sleep 0.1", &name).ok();
+            human.sh("cat $1", &[&name]).status.success()
+        });
+    }
+    drop(session);
+    until("all of it ends", || lookers().is_empty() && keepers(human).is_empty());
+}
+
 pub(crate) fn signal_keepers(human: &Human, signal: Signal) {
     for pid in keepers(human) {
         kill(Pid::from_raw(pid), signal).unwrap();

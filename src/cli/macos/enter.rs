@@ -40,7 +40,7 @@ pub(super) fn enter(arguments: Vec<OsString>) -> ExitCode {
         None => become_command(&request).map_err(|failure| (125, failure)).and_then(|end| Err(refused(end))),
         Some(Instead::BeLetIn) => Ok(Ended(0)),
         Some(Instead::Signal(signal, pid)) => Ok(request::send(signal, pid)),
-        Some(Instead::Keep | Instead::StartKeeper) => {
+        Some(Instead::Keep | Instead::Look | Instead::StartKeeper) => {
             Err((125, Failure::usage("nothing has to be kept on macOS: entries are inherited")))
         }
     });

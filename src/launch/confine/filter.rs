@@ -133,11 +133,16 @@ impl Filter {
 
     /// Loads it, for this process and all that it becomes and starts.
     pub(super) fn load(&self) -> io::Result<()> {
-        seccompiler::apply_filter(&self.program()?).map_err(|error| match error {
-            seccompiler::Error::Prctl(error) | seccompiler::Error::Seccomp(error) => error,
-            other => io::Error::other(other),
-        })
+        apply(&self.program()?)
     }
+}
+
+/// Loads a program.
+pub(super) fn apply(program: &BpfProgram) -> io::Result<()> {
+    seccompiler::apply_filter(program).map_err(|error| match error {
+        seccompiler::Error::Prctl(error) | seccompiler::Error::Seccomp(error) => error,
+        other => io::Error::other(other),
+    })
 }
 
 /// Whether an error says that the kernel has no filters: `EINVAL` from a kernel without them, `ENOSYS` from one without

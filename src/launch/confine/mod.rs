@@ -15,6 +15,7 @@ mod calls;
 mod files;
 mod filter;
 pub mod kernel;
+mod look;
 
 pub use kernel::{Carried, Kernel};
 
@@ -112,6 +113,17 @@ pub fn only_read(directories: &[AbsPath]) -> io::Result<()> {
 /// walks through what the agent shaped.
 pub fn only_list() -> io::Result<()> {
     give_up(&[AbsPath::fixed("/")], files::LIST_ALONE)
+}
+
+/// Leaves this process what reads, and writes to what is open already, as far as the kernel carries it: for a child of ours that
+/// looks at processes, which nobody below Landlock can.
+pub fn only_look() -> io::Result<()> {
+    rustix::thread::set_no_new_privs(true)?;
+    let Some(program) = look::program() else { return Ok(()) };
+    match filter::apply(&program.map_err(io::Error::other)?) {
+        Err(error) if filter::is_not_carried(&error) => Ok(()),
+        applied => applied,
+    }
 }
 
 fn give_up(directories: &[AbsPath], access: files::Rights) -> io::Result<()> {

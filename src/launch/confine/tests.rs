@@ -256,3 +256,33 @@ fn children_of_ours_that_read_or_list_alone() {
     assert_eq!(tried(only_read), [(true, true, false), (false, false, false)]);
     assert_eq!(tried(|_| only_list()), [(false, true, false); 2]);
 }
+
+/// A looker reads, and can neither write a file, start anything, nor call anybody. A filter binds a thread.
+#[test]
+fn a_process_that_looks_alone() {
+    let temp = tempfile::tempdir().unwrap();
+    let file = temp.path().join("file");
+    std::fs::write(&file, "x").unwrap();
+    let tried = |confine: fn() -> io::Result<()>| {
+        let (file, me) = (file.clone(), rustix::process::getpid());
+        let tried = std::thread::spawn(move || {
+            confine().unwrap();
+            [
+                std::fs::read_to_string(&file).is_ok()
+                    && std::fs::read_dir("/proc").unwrap().flatten().count() > 0,
+                std::fs::OpenOptions::new().append(true).open(&file).is_ok(),
+                std::fs::File::create(file.with_extension("new")).is_ok(),
+                std::net::UdpSocket::bind("127.0.0.1:0").is_ok(),
+                rustix::process::chdir("/").is_ok(),
+                rustix::process::kill_process(me, rustix::process::Signal::CONT).is_ok(),
+                rustix::thread::set_name(c"other").is_ok(),
+            ]
+        });
+        tried.join().unwrap()
+    };
+    assert_eq!(tried(|| Ok(())), [true; 7]);
+    if filter::architecture().is_some() {
+        let looks = [true, false, false, false, false, false, false];
+        assert_eq!(tried(only_look), looks);
+    }
+}

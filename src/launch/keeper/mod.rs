@@ -3,7 +3,8 @@
 //! There are two, for a file's ACL is set by its owner: one is the agent's and started by `enter`, one is the human's and
 //! started by `run`. Each holds a lock on its home directory, so that the first session starts it and others find it; it
 //! ends soon after the last process of the agent, with a sweep. It is outside of the session's terminal and process
-//! group, has none of its streams, and is confined like the session, which can neither signal nor trace it.
+//! group, and has none of its streams. The agent's is confined like the session, which can neither signal nor trace it; whether
+//! sessions run it hears from a process beside it, and it ends when that does. The human's starts sudo where the agent's is gone.
 //!
 //! Nothing depends on a keeper but comfort: a new one begins with a sweep, and the human's starts the agent's anew when that
 //! was killed.
@@ -11,6 +12,7 @@
 mod sessions;
 mod watch;
 
+pub(super) use sessions::look;
 pub use sessions::{end_keepers, run as sessions_run};
 
 use super::{
@@ -32,7 +34,6 @@ use std::{
     os::fd::OwnedFd,
     path::Path,
     process::{Command, Stdio},
-    sync::atomic::Ordering,
 };
 
 /// The name that a keeper goes by among processes.
@@ -87,17 +88,17 @@ fn start(home: &Path, arguments: &[&str]) -> io::Result<()> {
 
 /// The agent's keeper.
 pub(super) fn agents(brief: &Brief) -> io::Result<()> {
-    settle_in()?;
+    settle_in(NAME)?;
     let me = Uid(geteuid().as_raw());
-    let running = sessions::seen_by_a_thread(me)?;
+    let looker = sessions::Looker::start()?;
     confine::confine(&brief.confine).map_err(io::Error::other)?;
     let trees = trees(brief, me)?;
-    watch::run(&trees, &[me], || running.load(Ordering::Relaxed), 0, |_| ())
+    watch::run(&trees, &[me], || looker.running(), 0, |_| ())
 }
 
 /// The human's keeper, for all agents that the human has.
 pub fn humans() -> io::Result<()> {
-    settle_in()?;
+    settle_in(NAME)?;
     let me = Uid(geteuid().as_raw());
     let name = users::name_of(me.0).ok_or(io::ErrorKind::NotFound)?;
     let policy = fs::read_to_string(places::POLICY)?;
@@ -117,7 +118,7 @@ pub fn humans() -> io::Result<()> {
     watch::run(
         &kept,
         &uids,
-        || sessions::run(&uids),
+        || Ok(sessions::run(&uids)),
         RESTARTS,
         |without_keeper| {
             for (_, brief) in
@@ -131,9 +132,9 @@ pub fn humans() -> io::Result<()> {
 }
 
 /// Nobody of the same account looks into it or takes it over.
-fn settle_in() -> io::Result<()> {
+fn settle_in(name: &std::ffi::CStr) -> io::Result<()> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
-    Ok(rustix::thread::set_name(NAME)?)
+    Ok(rustix::thread::set_name(name)?)
 }
 
 /// The trees of one agent that can be opened.

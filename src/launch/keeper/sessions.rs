@@ -1,50 +1,107 @@
 //! Whether sessions run: processes of the agents', as /proc tells. Keepers don't count. An agent may call its own processes by
 //! a keeper's name: then nobody keeps its files until its next session.
+//!
+//! Under Landlock nobody sees processes of another domain in a `/proc` with `hidepid` (ptrace(2), "Ptrace access mode
+//! checking"). So the agent's keeper has a process beside it which is not under it, the looker, and which parses nothing of the
+//! agent's: it may read, and write one byte after the other to the keeper.
 
 use super::{NAME, watch::LOOK};
-use crate::model::Uid;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use crate::{launch::confine, model::Uid};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+    pipe::{PipeFlags, pipe_with},
+    process::{Pid, PidfdFlags, Resource, Rlimit, Signal, geteuid, pidfd_open, pidfd_send_signal, setrlimit},
+};
 use std::{
+    cell::Cell,
+    ffi::CStr,
     fs, io,
-    os::unix::fs::MetadataExt,
+    os::{fd::OwnedFd, unix::fs::MetadataExt},
     path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
+/// The name that a looker goes by among processes.
+const LOOKER: &CStr = c"agentuser-look";
+
+/// What a looker says.
+const SOME: u8 = b'+';
+const NONE: u8 = b'-';
+
 /// Whether one of these agents has a process that is no keeper.
 pub fn run(agents: &[Uid]) -> bool {
-    processes().any(|(pid, owner)| agents.contains(&owner) && lives(&pid) && keeper(&pid).is_none())
+    processes()
+        .any(|(pid, owner)| agents.contains(&owner) && lives(&pid) && called(&pid, &[NAME, LOOKER]).is_none())
 }
 
-/// The same for one agent, looked for again and again by a thread that is started before this one is confined: under Landlock
-/// nobody sees processes of another domain in a `/proc` with `hidepid` (ptrace(2), "Ptrace access mode checking"). The thread
-/// reads nothing but names and states of processes.
-pub(super) fn seen_by_a_thread(agent: Uid) -> io::Result<Arc<AtomicBool>> {
-    let running = Arc::new(AtomicBool::new(true));
-    let told = running.clone();
-    std::thread::Builder::new().spawn(move || {
+/// The looker, as the keeper has it.
+pub(super) struct Looker {
+    from: OwnedFd,
+    said: Cell<bool>,
+}
+
+impl Looker {
+    /// Starts it. Whoever starts it must not be confined yet.
+    pub(super) fn start() -> io::Result<Self> {
+        let (from, to) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        let mut command = Command::new("/proc/self/exe");
+        command.args(["enter", "--look"]).env_clear().current_dir("/");
+        command.stdin(Stdio::null()).stdout(to).stderr(Stdio::null()).spawn()?;
+        Ok(Self { from, said: Cell::new(true) })
+    }
+
+    /// Whether sessions run, as it last said; an error when it is gone.
+    pub(super) fn running(&self) -> io::Result<bool> {
+        let mut words = [0; 64];
         loop {
-            told.store(run(&[agent]), Ordering::Relaxed);
-            std::thread::sleep(LOOK);
+            match rustix::io::read(&self.from, &mut words) {
+                Ok(0) => return Err(io::ErrorKind::BrokenPipe.into()),
+                Ok(count) => self.said.set(words[count - 1] == SOME),
+                Err(Errno::AGAIN) => return Ok(self.said.get()),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
         }
-    })?;
-    Ok(running)
+    }
+}
+
+/// Is the looker of the account that it runs as: says whether sessions run, on standard output, until nobody listens.
+pub(in crate::launch) fn look() -> io::Result<()> {
+    super::settle_in(LOOKER)?;
+    for resource in [Resource::Nproc, Resource::Fsize, Resource::Core] {
+        setrlimit(resource, Rlimit { current: Some(0), maximum: Some(0) })?;
+    }
+    let (me, to) = (Uid(geteuid().as_raw()), io::stdout());
+    confine::only_look()?;
+    let pause = Timespec::try_from(LOOK).map_err(io::Error::other)?;
+    loop {
+        match rustix::io::write(&to, &[if run(&[me]) { SOME } else { NONE }]) {
+            // A keeper that is busy has enough to read.
+            Ok(_) | Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(Errno::PIPE) => return Ok(()),
+            Err(errno) => return Err(errno.into()),
+        }
+        // That nobody listens any more comes as an event that needs not be asked for.
+        match poll(&mut [PollFd::new(&to, PollFlags::empty())], Some(&pause)) {
+            Ok(0) | Err(Errno::INTR) => {}
+            Ok(_) => return Ok(()),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
 }
 
 /// Those of the accounts that have no keeper.
 pub(super) fn without_keeper(agents: &[Uid]) -> Vec<Uid> {
-    let kept: Vec<Uid> = processes().filter_map(|(pid, _)| keeper(&pid)).collect();
+    let kept: Vec<Uid> = processes().filter_map(|(pid, _)| called(&pid, &[NAME])).collect();
     agents.iter().copied().filter(|agent| !kept.contains(agent)).collect()
 }
 
-/// Ends the keepers of these accounts, and waits until they are gone. For root: an account that has a process can't be changed
+/// Ends the keepers of these accounts with their lookers, and waits until they are gone. For root: an account that has a process can't be changed
 /// by usermod(8).
 pub fn end_keepers(accounts: &[Uid]) {
-    let is_one = |pid: &str| keeper(pid).is_some_and(|account| accounts.contains(&account));
+    let is_one = |pid: &str| called(pid, &[NAME, LOOKER]).is_some_and(|account| accounts.contains(&account));
     for (name, _) in processes().filter(|(pid, _)| is_one(pid)) {
         let Some(pid) = name.parse().ok().and_then(Pid::from_raw) else { continue };
         // The number may be another process's by now; what the descriptor stands for is asked again.
@@ -70,10 +127,11 @@ fn processes() -> impl Iterator<Item = (String, Uid)> {
     })
 }
 
-/// The account whose keeper a process is.
-fn keeper(pid: &str) -> Option<Uid> {
+/// The account of a process that goes by one of these names.
+fn called(pid: &str, names: &[&CStr]) -> Option<Uid> {
     let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
-    if name.strip_suffix(b"\n")? != NAME.to_bytes() {
+    let name = name.strip_suffix(b"\n")?;
+    if !names.iter().any(|known| known.to_bytes() == name) {
         return None;
     }
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;

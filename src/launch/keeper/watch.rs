@@ -18,11 +18,11 @@ const LINGER: Duration = Duration::from_secs(5);
 const BLIND: Duration = Duration::from_secs(10);
 
 /// Keeps the trees until no process of `agents` has been `running` for a while. `missing` hears of agents without a keeper,
-/// `left` times at most.
+/// `left` times at most. Whoever can't tell any more whether they run ends it.
 pub(super) fn run(
     trees: &[Kept],
     agents: &[Uid],
-    running: impl Fn() -> bool,
+    running: impl Fn() -> io::Result<bool>,
     mut left: u32,
     missing: impl Fn(&[Uid]),
 ) -> io::Result<()> {
@@ -49,7 +49,7 @@ pub(super) fn run(
             continue;
         }
         looked = Instant::now();
-        let running = running();
+        let running = running()?;
         if left > 0 && (running || !tidy) {
             let alone = sessions::without_keeper(agents);
             if !alone.is_empty() {
