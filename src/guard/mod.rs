@@ -19,7 +19,7 @@ use crate::{
         journal::{Journal, Listening},
     },
     gate::running::{lock, save},
-    host::{Act as _, FileState, LockError, System, Validator, places, sys},
+    host::{Act as _, FileState, LockError, System, Validator, by_itself, places, sys},
     model::{AccountName, Gid, Uid, desired::Log},
     step::{AnyStep, Netfilter},
 };
@@ -306,12 +306,7 @@ fn wait_until(mut it_is: impl FnMut() -> bool) -> bool {
 pub fn start() -> io::Result<()> {
     // It outlives whoever starts it, and would hold what that one was given: a lock, or the end of a pipe.
     let _ = sys::close_on_exec_from(3);
-    Command::new(places::PROGRAM)
-        .arg("guard")
-        .env_clear()
-        .env("PATH", crate::host::SYSTEM_PATH)
-        .env("LC_ALL", "C")
-        .current_dir("/")
+    by_itself(Command::new(places::PROGRAM).arg("guard"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

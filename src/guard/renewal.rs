@@ -1,12 +1,12 @@
 //! When addresses of names and published ranges are looked up anew: now and then, and when the network comes up.
 //!
 //! It is done by this program again, `helper renew`, as a process of its own: the guard goes on meanwhile. What fetches and
-//! resolves is a child of that one, without privilege.
+//! resolves is a child of that one, without privilege. What it says is in the journal of the service.
 
 use super::{complain, jittered};
-use crate::host::{SYSTEM_PATH, places};
+use crate::host::start_renewal;
 use std::{
-    process::{Child, Command, Stdio},
+    process::Child,
     time::{Duration, Instant},
 };
 
@@ -74,25 +74,11 @@ impl Renewal {
         if ranges {
             self.ranges = now + jittered(RANGES);
         }
-        match start(ranges) {
+        match start_renewal(ranges) {
             Ok(child) => self.running = Some((child, ranges)),
             Err(error) => complain(&format!("names and ranges are not looked up anew: {error}")),
         }
     }
-}
-
-/// What it says is in the journal of the service.
-fn start(ranges: bool) -> std::io::Result<Child> {
-    Command::new(places::PROGRAM)
-        .args(["helper", "renew"])
-        .args(ranges.then_some("--ranges"))
-        .env_clear()
-        .env("PATH", SYSTEM_PATH)
-        .env("LC_ALL", "C")
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .spawn()
 }
 
 #[cfg(test)]

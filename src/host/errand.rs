@@ -9,7 +9,7 @@
 #[cfg_attr(target_os = "macos", path = "errand/macos.rs")]
 mod system;
 
-use super::{HostError, SYSTEM_PATH, bounded};
+use super::{HostError, bounded, by_itself};
 use crate::{
     discover::Found,
     model::{
@@ -207,12 +207,7 @@ fn download(publisher: Publisher) -> io::Result<Vec<u8>> {
     command.args(["--disable", "--proto", "=https", "--tlsv1.2", "--fail", "--silent", "--show-error"]);
     command.args(["--max-time", FETCH_SECONDS, "--max-filesize"]).arg(ranges::MAX_DOCUMENT.to_string());
     command.args(["--user-agent", "agentuser", "--", publisher.url()]);
-    command
-        .env_clear()
-        .env("PATH", SYSTEM_PATH)
-        .env("LC_ALL", "C")
-        .env("HOME", "/nonexistent")
-        .current_dir("/");
+    by_itself(&mut command).env("HOME", "/nonexistent");
     let said = bounded::output(command, ranges::MAX_DOCUMENT as u64, PATIENCE)?;
     if said.status.success() {
         return Ok(said.stdout);

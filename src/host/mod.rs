@@ -70,7 +70,10 @@ use crate::{
     share,
 };
 use serde::{Deserialize, Serialize};
-use std::{path::PathBuf, process::Output};
+use std::{
+    path::PathBuf,
+    process::{Output, Stdio},
+};
 
 /// The program that is running now, to be started again: on Linux whatever its file is called by now.
 #[cfg(not(target_os = "macos"))]
@@ -82,6 +85,21 @@ pub fn itself() -> PathBuf {
 #[cfg(target_os = "macos")]
 pub fn itself() -> PathBuf {
     std::env::current_exe().unwrap_or_else(|_| places::PROGRAM.into())
+}
+
+/// Gives a program that is started an environment of our own making, and no directory of anybody's.
+pub fn by_itself(command: &mut std::process::Command) -> &mut std::process::Command {
+    command.env_clear().env("PATH", SYSTEM_PATH).env("LC_ALL", "C").current_dir("/")
+}
+
+/// Starts a look for names, and for published ranges where that is said, as a process of its own: `helper renew`.
+pub fn start_renewal(ranges: bool) -> std::io::Result<std::process::Child> {
+    let mut command = std::process::Command::new(places::PROGRAM);
+    command.args(["helper", "renew"]).args(ranges.then_some("--ranges"));
+    // launchd ends what is left of a job's process group when the job ends.
+    #[cfg(target_os = "macos")]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    by_itself(&mut command).stdin(Stdio::null()).stdout(Stdio::null()).spawn()
 }
 
 /// Whether names are resolved by a service of the system that no rule ties to the agent: mDNSResponder.

@@ -4,7 +4,7 @@
 //! us may not, so that it can't be talked into it: there the service manager starts the process, for root alone can connect
 //! to `agentuser-child.socket`, in the sandbox of `agentuser-child@.service`, which holds no right over the network.
 
-use super::{SYSTEM_PATH, places, worker};
+use super::{places, worker};
 use rustix::{
     event::{PollFd, PollFlags, poll},
     net::{
@@ -58,7 +58,7 @@ impl Role {
 
     fn command(self) -> Command {
         let mut command = Command::new("/proc/self/exe");
-        command.env_clear().env("PATH", SYSTEM_PATH).env("LC_ALL", "C").current_dir("/");
+        super::by_itself(&mut command);
         match self {
             Self::Worker => command.arg("worker"),
             // Names are whole: the search list of resolv.conf(5) is not tried. A dot at their end would also hide hosts(5).

@@ -4,7 +4,7 @@
 use crate::{
     cli::{Failure, Global, ask, invoker, net::log, printer},
     formats::pflog,
-    host::{Program, SYSTEM_PATH},
+    host::{Program, by_itself},
 };
 use clap::{Args, Subcommand};
 use std::{
@@ -35,7 +35,7 @@ fn program(program: Program) -> Result<process::Command, Failure> {
     let path = program.path();
     let path = path.ok_or_else(|| Failure::new(anyhow::anyhow!("`{}` is not there", program.name())))?;
     let mut command = process::Command::new(path);
-    command.env_clear().env("PATH", SYSTEM_PATH).env("LC_ALL", "C").current_dir("/");
+    by_itself(&mut command);
     Ok(command)
 }
 

@@ -1,12 +1,10 @@
 //! When addresses of names and published ranges are looked up anew: the job that launchd starts each minute has it done now and
 //! then, by a process of its own, `helper renew`. When that was is told by files that a restart takes away.
 
-use crate::host::{SYSTEM_PATH, places};
+use crate::host::{places, start_renewal};
 use std::{
     fs::{self, File},
-    os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -38,19 +36,7 @@ pub(super) fn start_when_due() {
     if File::create(stamp(names)).is_err() {
         return;
     }
-    // launchd ends what is left of a job's process group when the job ends.
-    let started = Command::new(places::PROGRAM)
-        .args(["helper", "renew"])
-        .args(is_due(ranges, RANGES).then_some("--ranges"))
-        .env_clear()
-        .env("PATH", SYSTEM_PATH)
-        .env("LC_ALL", "C")
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .process_group(0)
-        .spawn();
-    if started.is_err() {
+    if start_renewal(is_due(ranges, RANGES)).is_err() {
         let _ = fs::remove_file(stamp(names));
     }
 }

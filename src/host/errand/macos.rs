@@ -4,7 +4,7 @@
 use super::Human;
 use crate::{
     discover::Found,
-    host::{SYSTEM_PATH, bounded, itself, users},
+    host::{bounded, by_itself, itself, users},
     model::facts::Person,
 };
 use std::{
@@ -41,7 +41,7 @@ pub(super) fn start(stdin: OwnedFd, stdout: OwnedFd) -> io::Result<Started> {
     let nobody = nobody()?;
     let mut command = Command::new(itself());
     command.arg("errand").uid(nobody.uid.0).gid(nobody.gid.0).process_group(0);
-    command.env_clear().env("PATH", SYSTEM_PATH).env("LC_ALL", "C").current_dir("/");
+    by_itself(&mut command);
     Ok(Started(command.stdin(stdin).stdout(stdout).spawn()?))
 }
 

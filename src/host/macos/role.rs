@@ -1,7 +1,7 @@
 //! This program again, as a process without privilege: its ids are set before it is executed, and it runs below a profile of
 //! Seatbelt.
 
-use super::super::{Program, SYSTEM_PATH, itself};
+use super::super::{Program, by_itself, itself};
 use crate::formats::seatbelt;
 use std::{
     io,
@@ -36,7 +36,7 @@ pub(crate) fn start(role: Role, stdin: OwnedFd, stdout: Option<OwnedFd>) -> io::
     let mut command = Command::new(sandbox);
     command.args(["-p", seatbelt::PARSER, "--"]).arg(itself()).args(["firewall", "parse-dns"]);
     command.uid(PARSERS).gid(PARSERS);
-    command.env_clear().env("PATH", SYSTEM_PATH).env("LC_ALL", "C").current_dir("/");
+    by_itself(&mut command);
     command.stdin(stdin).stdout(stdout.map_or_else(Stdio::null, Stdio::from));
     Ok(Started(Arc::new(Mutex::new(command.spawn()?))))
 }

@@ -6,7 +6,7 @@
 
 use super::files_of_people::People;
 use crate::{
-    host::{HostError, SYSTEM_PATH, Seen, itself, users},
+    host::{HostError, Seen, by_itself, itself, users},
     model::{AbsPath, Uid},
     share::{AcePrior, Aces, aces},
 };
@@ -53,14 +53,9 @@ pub(super) fn run(uid: Uid, task: &Task, record: Option<&AbsPath>) -> Result<See
         return Err(HostError::Worker(format!("no account has uid {uid}")));
     };
     // Setting the uid from root's leaves no supplementary groups and no saved id (std::os::unix::process::CommandExt::uid).
-    let mut child = std::process::Command::new(itself())
-        .arg("worker")
-        .uid(uid.0)
-        .gid(person.gid.0)
-        .env_clear()
-        .env("PATH", SYSTEM_PATH)
-        .env("LC_ALL", "C")
-        .current_dir("/")
+    let mut command = std::process::Command::new(itself());
+    command.arg("worker").uid(uid.0).gid(person.gid.0);
+    let mut child = by_itself(&mut command)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

@@ -98,8 +98,8 @@ pub(super) fn without_keeper(agents: &[Uid]) -> Vec<Uid> {
     agents.iter().copied().filter(|agent| !kept.contains(agent)).collect()
 }
 
-/// Ends the keepers of these accounts with their lookers, and waits until they are gone. For root: an account that has a process can't be changed
-/// by usermod(8).
+/// Ends the keepers of these accounts with their lookers, and waits until they are gone. For root: an account that has a
+/// process can't be changed by usermod(8).
 pub fn end_keepers(accounts: &[Uid]) {
     let is_one = |pid: &str| called(pid, &[NAME, LOOKER]).is_some_and(|account| accounts.contains(&account));
     for (name, _) in processes().filter(|(pid, _)| is_one(pid)) {
