@@ -3,7 +3,9 @@
 //!
 //! A brief is root's, and counts only as long as the policy file is, byte for byte, the one that it was made from.
 
-use super::{canary::Flight, confine::Orders, environment::Rules, keeper, limits::Limits};
+use super::{
+    canary::Flight, confine::Orders, environment::Rules, keeper, limits::Limits, repositories::Inside,
+};
 use crate::{
     formats::digest::fnv1a,
     host::{places, trust},
@@ -39,6 +41,9 @@ pub struct Brief {
     pub guarded: bool,
     /// What proves that the firewall holds.
     pub flight: Flight,
+    /// How git is told of repositories inside of projects. Not known without a stamp.
+    #[serde(default)]
+    pub inside: Inside,
     /// Projects whose files a keeper keeps usable for both.
     pub kept: Vec<AbsPath>,
     /// What the command gives up.
@@ -66,6 +71,7 @@ impl Brief {
             outbound_allowed: agent.network.outbound == Outbound::Allow,
             guarded: agent.network.dns == Dns::Gate || agent.network.log != Log::None,
             flight: Flight::of(&plan::firewall(Uid(0), vec![], &agent.network)),
+            inside: Inside::OneByOne,
             kept: keeper::kept(agent, &view),
             confine: Orders::of(
                 agent,

@@ -7,7 +7,8 @@
 
 use super::{
     brief::{self, Brief, BriefError, Stamp},
-    canary, confine, environment, keeper, repositories,
+    canary, confine, environment, keeper,
+    repositories::{self, Inside},
     request::{self, Ended, Instead, Refusal, Request},
     secrets::Secrets,
 };
@@ -169,7 +170,7 @@ pub(super) fn become_command(request: Request, brief: &Brief) -> Result<Ended, E
         refuse_name_services()?;
     }
     request::enter_directory(&request.directory, &brief.projects, home.as_path())?;
-    if !request.alone {
+    if !request.alone && brief.inside == Inside::OneByOne {
         repositories::write_down(home.as_path(), &brief.projects);
     }
     rustix::process::umask(Mode::from(request.umask));

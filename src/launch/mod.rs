@@ -10,7 +10,7 @@ crate::on_linux! {
     pub mod enter;
     pub mod keeper;
     mod limits;
-    mod repositories;
+    pub mod repositories;
     pub mod view;
 }
 pub mod environment;

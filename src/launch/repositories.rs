@@ -3,13 +3,16 @@
 //! Root's configuration of git names each project. Repositories in it (submodules, or a directory of several checkouts) are
 //! named there by a pattern, which git takes from 2.46 on. For an older one those that are there are written down at each
 //! launch, in a file of the agent's own that root's leads to: it says no more than what the agent may say in its `~/.gitconfig`.
+//! Where every git of the machine takes the pattern nothing is looked for; root decides it when the policy is put in force.
 
-use crate::{formats::gitconfig, review::config};
+use crate::{formats::gitconfig, host::trust, model::AbsPath, review::config};
 use rustix::fs::{Mode, OFlags, open};
+use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File},
     io::{self, Read},
     path::{Component, Path, PathBuf},
+    process::{Command, Stdio},
 };
 
 /// How many directories are looked into for all projects, and how many names in each: a launch does not wait for a large tree.
@@ -18,6 +21,49 @@ const MOST_NAMES: usize = 300;
 
 /// The longest configuration of a submodule that is read, in bytes.
 const LONGEST: u64 = 64 << 10;
+
+/// Where a machine has its git.
+const GITS: [&str; 2] = ["/usr/local/bin/git", "/usr/bin/git"];
+
+/// The first version that takes a pattern.
+const TAKES_PATTERNS: (u32, u32) = (2, 46);
+
+/// How git is told of repositories inside of projects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Inside {
+    /// By the pattern in root's configuration alone.
+    ByPattern,
+    /// Those that are there are written down, too.
+    #[default]
+    OneByOne,
+}
+
+impl Inside {
+    /// By the pattern, where every git that an agent comes upon takes it: those of the machine, which are asked where they are
+    /// root's alone, and none in these directories before them. For root.
+    pub fn of_the_machine(before: &[AbsPath]) -> Self {
+        let is_there = |path: &Path| fs::symlink_metadata(path).is_ok();
+        let mut gits = GITS.iter().map(Path::new).filter(|git| is_there(git)).peekable();
+        let taken = gits.peek().is_some()
+            && !before.iter().any(|dir| is_there(&dir.as_path().join("git")))
+            && gits.all(|git| version_of(git).is_some_and(|version| version >= TAKES_PATTERNS));
+        if taken { Self::ByPattern } else { Self::OneByOne }
+    }
+}
+
+fn version_of(git: &Path) -> Option<(u32, u32)> {
+    trust::check(git).ok()?;
+    let mut command = Command::new(git);
+    command.arg("--version").env_clear().current_dir("/").stdin(Stdio::null()).stderr(Stdio::null());
+    version(&String::from_utf8(command.output().ok()?.stdout).ok()?)
+}
+
+/// The version in the answer of `git --version`.
+fn version(text: &str) -> Option<(u32, u32)> {
+    let mut numbers = text.strip_prefix("git version ")?.split(|c: char| !c.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
 
 /// Writes down the repositories inside of these projects, where that differs from what stands there. A launch does not fail
 /// for it.
@@ -151,6 +197,17 @@ mod tests {
         assert_eq!(fs::read_to_string(&file).unwrap().matches("directory = ").count(), 2);
         write_down(&home, &[dir.join("empty")]);
         assert_eq!(fs::read_to_string(&file).unwrap(), "");
+    }
+
+    #[test]
+    fn versions_as_git_tells_them() {
+        assert_eq!(version("git version 2.47.3\n"), Some((2, 47)));
+        assert_eq!(version("git version 2.46.0.windows.1"), Some(TAKES_PATTERNS));
+        assert_eq!(version("git version 2.39.5 (Apple Git-154)"), Some((2, 39)));
+        assert!(version("git version 3.0-rc1").is_some_and(|version| version >= TAKES_PATTERNS));
+        for odd in ["", "git version", "git version 2", "hub version 2.50.0", "git version x.y"] {
+            assert_eq!(version(odd), None, "{odd}");
+        }
     }
 
     #[test]

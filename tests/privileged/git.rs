@@ -54,6 +54,29 @@ fn repositories_inside_of_a_project() {
         .ok();
 }
 
+/// Where every git of the machine takes the pattern, a launch looks for nothing; the control is one that is older.
+#[test]
+fn nothing_is_looked_for_where_git_takes_patterns() {
+    // Without a guard, which leaves word as well.
+    let Some(machine) = set_up("    network: {dns: none, log: none}\n") else { return };
+    let fake = format!("/tmp/t_pv_git_{}", std::process::id());
+    for (version, looked) in [("2.46.0", false), ("2.45.9", true), ("2.50.1", false), ("nonsense", true)] {
+        fs::write(&fake, format!("#!/bin/sh\necho git version {version}\n")).unwrap();
+        system(&["chmod", "755", &fake]);
+        // In a mount namespace of its own root finds this one alone, and asks it as after a boot.
+        let line = "rm /run/agentuser/$2.loaded; for git in /usr/bin/git /usr/local/bin/git; do
+                if [ -e $git ]; then mount --bind \"$1\" $git; fi
+            done; exec /usr/local/bin/agentuser helper ensure \"$2\"";
+        machine.inside(&["unshare", "--mount", "sh", "-ec", line, "sh", &fake, AGENT]);
+        let stamp = fs::read_to_string(format!("/run/agentuser/{AGENT}.loaded")).unwrap();
+        assert_eq!(stamp.contains("\"by-pattern\""), !looked, "{version}");
+        agent(&machine, "rm -f ~/.config/agentuser/repositories").ok();
+        let there = agent(&machine, "test -s ~/.config/agentuser/repositories").status.success();
+        assert_eq!(there, looked, "{version}");
+    }
+    fs::remove_file(&fake).unwrap();
+}
+
 const WORK: &str = "set -e
     git config --global user.name Bot; git config --global user.email bot@example.com
     git status --short; git log --oneline | grep first

@@ -5,7 +5,10 @@ use crate::{
     cli::{Failure, helper, invoker, situation},
     engine::{Receipt, Scope, ensure},
     host::{Act, FileState, Lock, Observe, System, Validator, places, role},
-    launch::brief::{Stamp, moment},
+    launch::{
+        brief::{Stamp, moment},
+        repositories::Inside,
+    },
     model::{AccountName, Gid, Uid, view::View},
 };
 use clap::Subcommand;
@@ -60,20 +63,29 @@ pub(crate) fn load_locked(scope: &Scope, name: &AccountName, machine: &mut Syste
         return Ok(0);
     }
     let loaded = ensure(scope, machine)?;
-    stamp(name, machine)?;
+    // The guard comes by all the while, and asks nobody what is known since setup, or since the boot.
+    let known = Stamp::read(name).filter(|stamp| stamp.moment == moment()).and_then(|stamp| stamp.brief);
+    leave_word(name, known.map(|brief| brief.inside), machine)?;
     Ok(loaded)
 }
 
 /// Leaves word that the rules are in force in this boot and this network namespace, and what a launch needs of the policy.
 pub(crate) fn stamp(name: &AccountName, machine: &mut System) -> Result<(), Failure> {
+    leave_word(name, None, machine)
+}
+
+fn leave_word(name: &AccountName, inside: Option<Inside>, machine: &mut System) -> Result<(), Failure> {
     let view = machine.file(&places::view(name))?.and_then(|file| View::kept(&file.bytes));
     let in_force = machine.file(&places::in_force(name))?;
     let in_force = in_force.as_ref().and_then(|file| std::str::from_utf8(&file.bytes).ok());
     // Rules are loaded at boot whatever the policy file says now.
-    let stamp = match invoker::policy() {
+    let mut stamp = match invoker::policy() {
         Ok(Some((text, policy))) => Stamp::new(&text, &policy, name, in_force, view),
         _ => Stamp { moment: moment(), policy: 0, brief: None },
     };
+    if let Some(brief) = &mut stamp.brief {
+        brief.inside = inside.unwrap_or_else(|| Inside::of_the_machine(&brief.path));
+    }
     let bytes = serde_json::to_vec(&stamp).map_err(Failure::new)?;
     let file = FileState { bytes, mode: 0o644, uid: Uid(0), gid: Gid(0) };
     let path = places::stamp(name);
