@@ -165,13 +165,16 @@ fn turned(firewall: &Firewall) -> Option<String> {
     Some(format!("rdr pass on lo0 inet {BOTH} from any to any port 53 tagged @TAG@ -> 127.0.0.1 port {port}"))
 }
 
-/// Port 53 goes to lo0, from wherever it would leave. Another account's rules of `rdr` never see it.
+/// Port 53 goes to lo0, from wherever it would leave, and where it is not turned there, nobody else answers it.
 fn gate(firewall: &Firewall) -> Vec<String> {
     if firewall.gate.is_none() {
         return vec![];
     }
     let on = ["on lo0 inet", "on ! lo0 route-to (lo0 127.0.0.1) inet"];
-    on.map(|on| pass(on, BOTH, "any", " port 53")).into()
+    let mut rules: Vec<_> = on.map(|on| pass(on, BOTH, "any", " port 53")).into();
+    // What is turned meets no rule of filtering any more. On its way in a packet has the user of who listens.
+    rules.push(format!("block return in @LOG_NO@quick on lo0 {BOTH} from any to any port 53 tagged @TAG@"));
+    rules
 }
 
 fn inbound(firewall: &Firewall) -> Option<String> {

@@ -22,9 +22,11 @@ pub(crate) struct Rule {
     /// A table; none is every address.
     pub(crate) to: Option<String>,
     pub(crate) ports: Vec<(u16, u16)>,
-    pub(crate) user: u32,
+    /// None is every user's: then it is by a tag.
+    pub(crate) user: Option<u32>,
     pub(crate) keep_state: bool,
     pub(crate) tag: Option<String>,
+    pub(crate) tagged: Option<String>,
     pub(crate) not_tagged: Option<String>,
 }
 
@@ -242,8 +244,13 @@ fn rule(words: &mut Words) -> Result<Rule, String> {
     };
     let ports =
         ports.into_iter().map(|text| range(text).ok_or_else(|| words.error())).collect::<Result<_, _>>()?;
-    words.expect("user")?;
-    let user = words.next()?.parse().map_err(|_| words.error())?;
+    let by_tag = words.left.peek() == Some(&"tagged");
+    let user = if by_tag {
+        None
+    } else {
+        words.expect("user")?;
+        Some(words.next()?.parse().map_err(|_| words.error())?)
+    };
     let keep_state = words.take("keep");
     if keep_state {
         words.expect("state")?;
@@ -253,26 +260,71 @@ fn rule(words: &mut Words) -> Result<Rule, String> {
         if text.len() < 64 { Ok(text) } else { Err(words.error()) }
     };
     let tag = if words.take("tag") { Some(label(words)?) } else { None };
+    let tagged = if words.take("tagged") { Some(label(words)?) } else { None };
     let not_tagged = if words.take("!") {
         words.expect("tagged")?;
         Some(label(words)?)
     } else {
         None
     };
-    Ok(Rule { pass, out, log, quick, on, route_to, v6, protos, to, ports, user, keep_state, tag, not_tagged })
+    Ok(Rule {
+        pass,
+        out,
+        log,
+        quick,
+        on,
+        route_to,
+        v6,
+        protos,
+        to,
+        ports,
+        user,
+        keep_state,
+        tag,
+        tagged,
+        not_tagged,
+    })
 }
 
 impl Anchor {
     /// What becomes of a packet; where no rule of the anchor matches it is let through. The last rule that matches decides, a
     /// quick one at once; a tag is set as soon as its rule matches, and stays with the packet.
     pub(crate) fn fate(&self, packet: &Packet) -> Fate {
-        let mut verdict = true;
-        let mut route = None;
-        let mut tags: Vec<&str> = Vec::new();
+        let mut tags = Vec::new();
+        let (verdict, route) = self.judge(packet, &mut tags);
+        if !verdict {
+            return Fate::Refused;
+        }
+        let on = route.map_or(packet.on, |(interface, _)| interface.as_str());
+        if !packet.out || on != "lo0" {
+            return if route.is_some() { Fate::Lost } else { Fate::Through };
+        }
+        // What leaves by lo0 comes in there.
+        let turn = self.turns.iter().find(|turn| {
+            turn.on == on
+                && turn.v6 == packet.to.is_ipv6()
+                && turn.port == packet.port
+                && turn.protos.iter().any(|proto| proto == packet.proto)
+                && tags.contains(&turn.tagged.as_str())
+        });
+        // Who listens is somebody else here.
+        let comes_in = Packet { out: false, on: "lo0", user: u32::MAX, ..packet.clone() };
+        match (turn, route) {
+            (Some(turn), _) => Fate::Turned(turn.to.1),
+            _ if !self.judge(&comes_in, &mut tags).0 => Fate::Refused,
+            (None, Some(_)) => Fate::Lost,
+            (None, None) => Fate::Through,
+        }
+    }
+
+    /// Whether rules of filtering let a packet pass, and where it goes instead.
+    fn judge<'a>(&'a self, packet: &Packet, tags: &mut Vec<&'a str>) -> (bool, Option<&'a (String, IpAddr)>) {
+        let (mut verdict, mut route) = (true, None);
         for rule in &self.rules {
             let in_table = |table: &String| self.tables[table].iter().any(|net| net.contains(&packet.to));
             let matches = rule.out == packet.out
-                && rule.user == packet.user
+                && rule.user.is_none_or(|user| user == packet.user)
+                && rule.tagged.as_deref().is_none_or(|tag| tags.contains(&tag))
                 && rule.on.as_ref().is_none_or(|(not, on)| (on == packet.on) != *not)
                 && rule.v6.is_none_or(|v6| v6 == packet.to.is_ipv6())
                 && rule.protos.iter().any(|proto| proto == packet.proto)
@@ -288,23 +340,7 @@ impl Anchor {
                 break;
             }
         }
-        if !verdict {
-            return Fate::Refused;
-        }
-        let on = route.map_or(packet.on, |(interface, _)| interface.as_str());
-        // What leaves by lo0 comes in there.
-        let turn = self.turns.iter().filter(|_| packet.out).find(|turn| {
-            turn.on == on
-                && turn.v6 == packet.to.is_ipv6()
-                && turn.port == packet.port
-                && turn.protos.iter().any(|proto| proto == packet.proto)
-                && tags.contains(&turn.tagged.as_str())
-        });
-        match (turn, route) {
-            (Some(turn), _) => Fate::Turned(turn.to.1),
-            (None, Some(_)) => Fate::Lost,
-            (None, None) => Fate::Through,
-        }
+        (verdict, route)
     }
 
     /// `pfctl -sn`.
@@ -359,10 +395,11 @@ fn line(rule: &Rule, proto: &str, port: Option<&(u16, u16)>) -> String {
         (first, last) if first == last => format!("port = {first}"),
         (first, last) => format!("port {first}:{last}"),
     }));
-    words.push(format!("user = {}", rule.user));
+    words.extend(rule.user.map(|user| format!("user = {user}")));
     let flags = if proto == "tcp" { "flags S/SA keep state" } else { "keep state" };
     words.extend(rule.keep_state.then(|| flags.into()));
     words.extend(rule.tag.iter().map(|tag| format!("tag {tag}")));
+    words.extend(rule.tagged.iter().map(|tag| format!("tagged {tag}")));
     words.extend(rule.not_tagged.iter().map(|tag| format!("! tagged {tag}")));
     words.join(" ") + "\n"
 }

@@ -92,6 +92,12 @@ fn port_53_leads_to_the_gate_alone() {
                 "the human's is the human's"
             );
             assert_eq!(fate(&firewall(network), on, proto, v4, UID), Fate::Through);
+            // Where the main ruleset asks nobody for translation any more, no resolver of the machine is reached.
+            let mut anchor = parse(&pf::render(&gated(network))).unwrap();
+            anchor.turns.clear();
+            let packet = |user| Packet { out: true, on, proto, to: v4.parse().unwrap(), port: 53, user };
+            assert_eq!(anchor.fate(&packet(UID)), Fate::Refused);
+            assert_eq!(anchor.fate(&packet(501)), Fate::Through);
         }
     }
 }
@@ -128,7 +134,8 @@ fn assert_form(firewall: &Firewall, text: &str) -> Anchor {
     }
     let tag = pf::tag(firewall.uid);
     for rule in &anchor.rules {
-        assert_eq!(rule.user, firewall.uid.0, "no rule is about anybody else");
+        let by_tag = rule.user.is_none() && rule.tagged.as_ref() == Some(&tag);
+        assert!(by_tag || rule.user == Some(firewall.uid.0), "no rule is about anybody else: {rule:?}");
         assert!(!(rule.pass && rule.quick), "a quick pass would lead around a VPN's block: {rule:?}");
         assert_eq!(rule.pass, rule.keep_state, "{rule:?}");
         assert_eq!(rule.tag.as_ref(), (rule.pass && rule.out).then_some(&tag), "{rule:?}");
