@@ -7,6 +7,7 @@ use crate::{
 };
 use std::{
     io,
+    ops::Range,
     time::{Duration, Instant},
 };
 
@@ -14,6 +15,10 @@ use std::{
 pub(super) const LOOK: Duration = Duration::from_secs(1);
 /// How long it stays after the last one: for the next command of a script.
 const LINGER: Duration = Duration::from_secs(5);
+/// So many names at once are told by somebody who goes on; more, and the keeper is behind.
+const FLOOD: Range<usize> = 8..1024;
+/// How long it lets such a one go on.
+const BREATH: Duration = Duration::from_millis(2);
 /// How often it sweeps where watches ran out.
 const BLIND: Duration = Duration::from_secs(10);
 
@@ -99,8 +104,13 @@ fn mend(trees: &[Kept], inbox: &Inbox) -> io::Result<bool> {
         if batch.lost {
             return Ok(false);
         }
+        let told = batch.named.len();
         for ((watch, name), told) in batch.named {
             mending.iter_mut().any(|tree| tree.mend(watch, &name, told));
+        }
+        // Close behind whoever makes many files it would be woken for each, and again for each step of their making.
+        if FLOOD.contains(&told) {
+            std::thread::sleep(BREATH);
         }
     }
     Ok(true)
