@@ -333,3 +333,128 @@ fn what_is_taken_back_is_not_given_again() {
     let acls = machine.inside(&["getfacl", "-RcEp", &project]);
     assert!(!acls.contains(AGENT), "{acls}");
 }
+
+/// How `$1` is made: closed to all but its owner.
+const CLOSED: &str = "install -m 600 /etc/hostname \"$1\"";
+
+fn settle() {
+    std::thread::sleep(Duration::from_millis(600));
+}
+
+/// A directory has one watch, which goes with it to another project.
+#[test]
+fn a_directory_that_moves_to_another_project() {
+    let Some(machine) = Machine::set_up() else { return };
+    let human = machine.human();
+    let site = human.make_dir("site").display().to_string();
+    machine.agentuser(&["share", &site]).ok();
+    let _session = Session::start(human);
+    human.sh("mkdir lib stays", &[]).ok();
+    settle();
+    human.sh("mv lib \"$1\"", &[&site]).ok();
+    settle();
+    // The control: one that stays.
+    for name in ["stays/f".to_owned(), format!("{site}/lib/f")] {
+        human.sh(CLOSED, &[&name]).ok();
+        until(&format!("the agent reads {name}"), || sh(human, true, "cat \"$1\"", &name).status.success());
+    }
+    let name = format!("{site}/lib/g");
+    sh(human, true, CLOSED, &name).ok();
+    until("the human reads it", || human.sh("cat \"$1\"", &[&name]).status.success());
+}
+
+/// What is made in a directory of the other party's while it has another name for less than the time that it would wait.
+#[test]
+fn the_others_directory_goes_and_comes_back() {
+    let Some(machine) = Machine::set_up() else { return };
+    let human = machine.human();
+    let _session = Session::start(human);
+    sh(human, true, "mkdir d", "").ok();
+    settle();
+    human.sh(&format!("mv d x; sleep 0.05; set -- x/f; {CLOSED}; sleep 0.05; mv x d"), &[]).ok();
+    until("the agent reads it", || sh(human, true, "cat d/f", "").status.success());
+}
+
+/// A test suite's way to make a directory that can't be entered, and to clean up.
+#[test]
+fn what_was_made_before_its_directory_was_closed() {
+    let Some(machine) = Machine::set_up() else { return };
+    let human = machine.human();
+    let _session = Session::start(human);
+    sh(human, true, "mkdir -p a/b c", "").ok();
+    settle();
+    signal_keepers(human, Signal::SIGSTOP);
+    sh(human, true, &format!("for f in a/b/f c/f; do set -- $f; {CLOSED}; done; chmod 000 a c"), "").ok();
+    signal_keepers(human, Signal::SIGCONT);
+    std::thread::sleep(Duration::from_millis(300));
+    // The control: what is closed to its owner is closed.
+    sh(human, true, "cat a/b/f || exit 7", "").exits(7);
+    sh(human, true, "chmod 700 a c", "").ok();
+    for name in ["a/b/f", "c/f"] {
+        until(&format!("the human reads {name}"), || human.sh("cat $1", &[name]).status.success());
+    }
+}
+
+/// However deep it was: what its new place has is not the project's.
+#[test]
+fn a_directory_that_leaves_the_project_is_not_kept() {
+    let Some(machine) = Machine::set_up() else { return };
+    let human = machine.human();
+    let _session = Session::start(human);
+    let levels = "d/".repeat(80);
+    for depth in [10, 62, 63, 64, 66] {
+        human.sh("mkdir -p $1", &[&levels]).ok();
+        settle();
+        let (below, out) = (&levels[..2 * depth - 1], human.home.join(format!("out{depth}")));
+        let (deep, out) = (format!("{below}/control"), out.display().to_string());
+        human.sh(CLOSED, &[&deep]).ok();
+        until("the control is mended", || sh(human, true, "cat $1", &deep).status.success());
+        human.sh("mv $1 $2 && sleep 0.6 && chmod 700 $2", &[below, &out]).ok();
+        let mut way = out.clone();
+        for _ in 0..4 {
+            let made = format!("{way}/mine");
+            human.sh(&format!("umask 077; {CLOSED}"), &[&made]).ok();
+            std::thread::sleep(Duration::from_millis(200));
+            let acl = human.run(&["getfacl", "-cp", &made]).ok().text();
+            assert!(!acl.contains("mask::rw"), "depth {depth}, {made}: {acl}");
+            way += "/d";
+        }
+        human.sh("rm -rf d", &[]).ok();
+    }
+}
+
+/// How many directories both keepers watch.
+fn watches(human: &Human) -> usize {
+    let of = |pid: i32| {
+        let infos = fs::read_dir(format!("/proc/{pid}/fdinfo")).unwrap().flatten();
+        let texts = infos.filter_map(|info| fs::read_to_string(info.path()).ok());
+        texts.map(|text| text.lines().filter(|line| line.starts_with("inotify wd:")).count()).sum::<usize>()
+    };
+    keepers(human).into_iter().map(of).sum()
+}
+
+/// A human has a limit of watches, which other tools need too.
+#[test]
+fn what_left_the_project_is_not_watched() {
+    let Some(machine) = Machine::set_up() else { return };
+    let human = machine.human();
+    let _session = Session::start(human);
+    let before = watches(human);
+    let out = human.make_dir("out").display().to_string();
+    let make = |name: &str| {
+        human.sh("mkdir $1; for i in $(seq 100); do mkdir $1/$i; done", &[name]).ok();
+        // The control: they are watched by both where they are.
+        until("all are watched", || watches(human) == before + 202);
+        human.sh("mv $1 $2", &[name, &out]).ok();
+    };
+    make("told");
+    human.sh("for i in $(seq 100); do touch $1/told/$i/f; done; touch $1/told/f", &[&out]).ok();
+    until("what happens there ends the watch", || watches(human) == before);
+    make("untold");
+    // The queue runs over, and a sweep comes.
+    signal_keepers(human, Signal::SIGSTOP);
+    let flood = "import os\nfor i in range(20000): os.close(os.open(f'f{i}', os.O_CREAT | os.O_WRONLY, 0o600))";
+    human.run(&["/usr/bin/python3", "-c", flood]).ok();
+    signal_keepers(human, Signal::SIGCONT);
+    until("a sweep ends the others", || watches(human) == before);
+}

@@ -59,6 +59,33 @@ impl Place {
         Ok(dir)
     }
 
+    /// Opens it from `root`, by no directory that is still open: one of those may have been moved away since.
+    pub fn open_anew(&self, root: &Dir) -> Result<Dir, Errno> {
+        root.open_below(self.path().as_bytes())
+    }
+
+    /// The same place, without directories that are still open.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        let mut names: Vec<&CStr> = Vec::new();
+        let mut at = self;
+        while let Some(above) = &at.0.above {
+            names.push(&at.0.name);
+            at = above;
+        }
+        names.iter().rev().fold(Self::root(), |place, name| place.child(name))
+    }
+
+    /// The place of the directory that holds it; none for the root.
+    pub fn above(&self) -> Option<&Self> {
+        self.0.above.as_ref()
+    }
+
+    /// Its name; `.` for the root.
+    pub fn name(&self) -> &CStr {
+        &self.0.name
+    }
+
     /// Its path below the root; `.` for the root.
     pub fn path(&self) -> PathBytes {
         match &self.0.above {

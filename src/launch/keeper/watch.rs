@@ -80,7 +80,11 @@ pub(super) fn run(
 fn sweep(trees: &[Kept], inbox: &Inbox) {
     for tree in trees {
         // One that can't be walked has no keeper, and no harm done.
-        let _ = tree.sweep(inbox);
+        let stale = tree.sweep(inbox).unwrap_or_default();
+        // A directory that was moved to another project took its watch along.
+        for watch in stale.into_iter().filter(|watch| !trees.iter().any(|tree| tree.has(*watch))) {
+            inbox.unwatch(watch);
+        }
     }
 }
 
@@ -106,7 +110,10 @@ fn mend(trees: &[Kept], inbox: &Inbox) -> io::Result<bool> {
         }
         let told = batch.named.len();
         for ((watch, name), told) in batch.named {
-            mending.iter_mut().any(|tree| tree.mend(watch, &name, told));
+            if !mending.iter_mut().any(|tree| tree.mend(watch, &name, told)) {
+                // Moved out of all projects: nobody has to hear of it, and the watch is one of few.
+                inbox.unwatch(watch);
+            }
         }
         // Close behind whoever makes many files it would be woken for each, and again for each step of their making.
         if FLOOD.contains(&told) {

@@ -8,6 +8,9 @@
 //! A keeper's own changes would be events, too. So a new directory is watched for modes only when what it holds has been mended,
 //! and looked at once more; elsewhere they are known by the mode that was left, and cost one look and no reading of an ACL.
 //!
+//! Places are opened from the root each time, and are taken for the directory that is watched only where they have its inode
+//! number: directories are moved, within a project, to another one, and out of all of them.
+//!
 //! What had an ACL that is not ours is left alone, for its record could not be kept; so are private keys, which ssh and gpg
 //! refuse as soon as a group's bit shows, and git's short-lived locks.
 
@@ -31,7 +34,7 @@ use crate::{
 use inbox::Told;
 use rustix::{fs::FileType, io::Errno};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     ffi::{CStr, CString},
     os::fd::AsFd,
     sync::{
@@ -101,6 +104,8 @@ struct Watched {
     places: HashMap<i32, (Place, u64)>,
     /// The number of the watch by that of the inode.
     watches: HashMap<u64, i32>,
+    /// Those that a sweep came by, while there is one.
+    seen: Option<HashSet<i32>>,
 }
 
 impl Kept {
@@ -140,7 +145,7 @@ impl Kept {
         let due: Vec<Again> = self.waiting().extract_if(.., |again| again.at <= now).collect();
         let (pass, mut local) = (self.pass(inbox), Local::default());
         for Again { above, name, looks, .. } in due {
-            let Ok(dir) = above.open(&self.root) else { continue };
+            let Ok(dir) = above.open_anew(&self.root) else { continue };
             let Ok(meta) = dir.meta_at(&name) else { continue };
             let spot = Spot { dir: &dir, above: &above, name: &name };
             if meta.dev != self.device {
@@ -149,6 +154,7 @@ impl Kept {
                 } else if looks < MOST_LOOKS_AT_THEIRS && is_busy(&dir, &name) {
                     self.later(THEIRS, above, name, looks + 1);
                 } else {
+                    let spot = Spot { above: &above.anew(), ..spot };
                     let _ = walk_from(&self.root, &self.job, &pass, spot, &meta);
                 }
             } else if meta.kind == FileType::RegularFile && meta.nlink == 1 {
@@ -197,13 +203,22 @@ impl Kept {
         self.blind.load(Ordering::Relaxed)
     }
 
-    /// Watches and mends everything. A tree that is no longer shared is left alone.
-    pub fn sweep(&self, inbox: &Inbox) -> Result<(), ShareError> {
+    /// Watches and mends everything. A tree that is no longer shared is left alone. Answers the watches of directories that
+    /// are not in it any more, and of which it was not told.
+    pub fn sweep(&self, inbox: &Inbox) -> Result<Vec<i32>, ShareError> {
         if !self.is_shared() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         self.blind.store(false, Ordering::Relaxed);
-        walk(&self.root, &self.job, &NoSink, &self.pass(inbox)).map(drop)
+        self.watched().seen = Some(HashSet::new());
+        let walked = walk(&self.root, &self.job, &NoSink, &self.pass(inbox));
+        let seen = self.watched().seen.take().unwrap_or_default();
+        walked?;
+        let stale: Vec<i32> = self.watched().places.keys().filter(|watch| !seen.contains(watch)).copied().collect();
+        for watch in &stale {
+            self.forget(*watch);
+        }
+        Ok(stale)
     }
 
     /// Begins to work off events that are waiting.
@@ -211,7 +226,7 @@ impl Kept {
         Mending { pass: self.pass(inbox), local: Local::default(), open: Vec::with_capacity(OPEN) }
     }
 
-    /// Forgets a watch that the kernel has taken away.
+    /// Forgets a watch that the kernel has taken away, or that stands for a directory which is not where it was.
     pub fn forget(&self, watch: i32) {
         let mut watched = self.watched();
         let Some((_, inode)) = watched.places.remove(&watch) else { return };
@@ -219,6 +234,36 @@ impl Kept {
         if watched.watches.get(&inode) == Some(&watch) {
             watched.watches.remove(&inode);
         }
+    }
+
+    /// Forgets what is known of the directory with this inode number, so that it is looked through when it comes up again.
+    fn doubt(&self, inode: u64) {
+        self.watched().watches.remove(&inode);
+    }
+
+    /// Opens a directory that is watched, if it is where it was.
+    fn reach(&self, (place, inode): &(Place, u64)) -> Result<Dir, Errno> {
+        let dir = place.open_anew(&self.root)?;
+        if dir.meta()?.ino == *inode { Ok(dir) } else { Err(Errno::NOENT) }
+    }
+
+    /// A directory on the way was closed to us, with its owner, for a moment perhaps. What happened below it meanwhile is looked for
+    /// when it is opened again.
+    fn doubt_closed(&self, place: &Place) {
+        let mut way: Vec<&Place> = std::iter::successors(Some(place), |place| place.above()).collect();
+        way.reverse();
+        for pair in way.windows(2) {
+            let Ok(above) = pair[0].open_anew(&self.root) else { return };
+            let Ok(meta) = above.meta_at(pair[1].name()) else { return };
+            if let Err(Errno::ACCESS) = above.open_child(pair[1].name()) {
+                return self.doubt(meta.ino);
+            }
+        }
+    }
+
+    /// Whether a watch is one of this tree's.
+    pub fn has(&self, watch: i32) -> bool {
+        self.watched().places.contains_key(&watch)
     }
 
     fn watched(&self) -> MutexGuard<'_, Watched> {
@@ -270,16 +315,29 @@ pub struct Mending<'a> {
 
 impl Mending<'_> {
     /// Mends what an event names, and all below it where it is a directory that came. Answers false for an event of
-    /// another tree.
+    /// another tree, or of none any more.
     pub fn mend(&mut self, watch: i32, name: &CStr, told: Told) -> bool {
         let kept = self.pass.kept;
         if let Some(at) = self.open.iter().position(|(at, ..)| *at == watch) {
             self.open[at..].rotate_left(1);
         } else {
             let known = kept.watched().places.get(&watch).cloned();
-            let Some((place, _)) = known else { return false };
-            // What can't be reached any more is gone, or was moved; then an event from where it is now tells of it.
-            let Ok(dir) = place.open(&kept.root) else { return true };
+            let Some(known) = known else { return false };
+            let dir = match kept.reach(&known) {
+                Ok(dir) => dir,
+                // What is not there any more is gone, or was moved; then an event from where it is now tells of it. That may be
+                // in another tree, and the watch goes with it.
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => {
+                    kept.forget(watch);
+                    return false;
+                }
+                Err(Errno::ACCESS) => {
+                    kept.doubt_closed(&known.0);
+                    return true;
+                }
+                Err(_) => return true,
+            };
+            let place = known.0;
             if self.open.len() == OPEN {
                 self.open.remove(0);
             }
@@ -306,19 +364,25 @@ impl Mending<'_> {
             return true;
         }
         if came && meta.uid != kept.owner && kept.later(THEIRS, place.clone(), name.to_owned(), 0) {
+            // It may have been elsewhere for a while, and what was made in it there was not found by its place.
+            kept.doubt(meta.ino);
             return true;
         }
-        let Ok(dir) = place.open(&kept.root) else {
+        let Ok(dir) = place.open_anew(&kept.root) else {
             self.local.deferred.clear();
             return true;
         };
         if !meta.is_dir() {
             let _ = self.pass.leave(&mut self.local, &dir, place);
         } else if came {
-            let spot = Spot { dir: &dir, above: place, name };
+            let spot = Spot { dir: &dir, above: &place.anew(), name };
             let _ = walk_from(&kept.root, &kept.job, &self.pass, spot, &meta);
         } else if let Ok(itself) = dir.open_child(name) {
             let _ = self.pass.done(&mut self.local, &itself, &place.child(name));
+        } else {
+            // One that its owner can't list has its turn by its name.
+            self.pass.visit(&mut self.local, Spot { dir: &dir, above: place, name }, &meta);
+            let _ = self.pass.leave(&mut self.local, &dir, place);
         }
         true
     }
@@ -394,6 +458,9 @@ impl Keep<'_> {
                 let mut watched = self.kept.watched();
                 watched.places.insert(watch, (place.clone(), inode));
                 watched.watches.insert(inode, watch);
+                if let Some(seen) = &mut watched.seen {
+                    seen.insert(watch);
+                }
             }
             Err(Errno::NOSPC | Errno::NOMEM) => self.kept.blind.store(true, Ordering::Relaxed),
             Err(_) => {}

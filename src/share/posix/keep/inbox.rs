@@ -6,7 +6,7 @@
 use crate::host::dir::Dir;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    fs::inotify::{CreateFlags, ReadFlags, Reader, WatchFlags, add_watch, init},
+    fs::inotify::{CreateFlags, ReadFlags, Reader, WatchFlags, add_watch, init, remove_watch},
     io::Errno,
 };
 use std::{
@@ -75,6 +75,11 @@ impl Inbox {
     pub(super) fn watch(&self, dir: &Dir, modes: bool) -> Result<i32, Errno> {
         let told = if modes { NAMES_AND_MODES } else { NAMES };
         add_watch(&self.inotify, format!("/proc/self/fd/{}", dir.as_fd().as_raw_fd()), told)
+    }
+
+    /// Ends a watch. One that is gone already needs no end.
+    pub fn unwatch(&self, watch: i32) {
+        let _ = remove_watch(&self.inotify, watch);
     }
 
     /// Waits until there is something to take in or to work off, for some time; answers whether there is.
