@@ -8,7 +8,7 @@ use super::{
 use crate::{
     host::{Act, FileState, Observe, System, Validator, places},
     model::{AbsPath, AccountName},
-    review::{Change, Finding, Rank, Snapshot, compare, look},
+    review::{Change, Finding, Kind, Rank, Snapshot, compare, look},
 };
 use clap::Args;
 use serde::Serialize;
@@ -132,7 +132,11 @@ pub(super) fn end(brief: &Brief) {
         project.findings.iter().map(move |finding| (format!("{}/", project.project), finding))
     });
     let outside = review.outside.iter().flatten().map(|finding| (String::new(), finding));
-    let red: Vec<_> = inside.chain(outside).filter(|(_, finding)| finding.rank == Rank::Red).collect();
+    // What a project was stuffed with may hide the worst. Elsewhere there may be much without the agent.
+    let hides = |finding: &Finding| finding.kind == Kind::Unfinished;
+    let inside = inside.filter(|(_, finding)| finding.rank == Rank::Red || hides(finding));
+    let outside = outside.filter(|(_, finding)| finding.rank == Rank::Red);
+    let red: Vec<_> = inside.chain(outside).collect();
     if red.is_empty() {
         return;
     }

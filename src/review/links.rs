@@ -5,8 +5,9 @@ use super::{Kind, Snapshot};
 use crate::host::dir::Meta;
 use std::{collections::HashMap, rc::Rc};
 
-/// More files with several names than this are not kept in mind.
+/// More files with several names than this are not kept in mind, and no more bytes of their names.
 const MOST: usize = 500_000;
+const MOST_BYTES: usize = 64 << 20;
 
 /// Where a directory comes from: written by somebody, or made by a package manager, a compiler or git, below this path.
 pub(super) type Made = Option<Rc<str>>;
@@ -16,6 +17,7 @@ pub(super) type Made = Option<Rc<str>>;
 pub(super) struct Links {
     files: HashMap<(u64, u64), Linked>,
     too_many: bool,
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -34,7 +36,7 @@ impl Links {
         if meta.nlink < 2 {
             return;
         }
-        let room = self.files.len() < MOST;
+        let room = self.files.len() < MOST && self.bytes < MOST_BYTES;
         let file = match self.files.entry((meta.dev, meta.ino)) {
             std::collections::hash_map::Entry::Vacant(_) if !room => {
                 self.too_many = true;
@@ -46,6 +48,8 @@ impl Links {
         match file {
             std::collections::hash_map::Entry::Vacant(entry) => {
                 let first = (made.clone(), path());
+                // What was made has the one text of where it lies.
+                self.bytes += if made.is_some() { 0 } else { first.1.len() };
                 entry.insert(Linked { names: meta.nlink, seen: 1, first, uid: meta.uid.0 });
             }
             std::collections::hash_map::Entry::Occupied(mut entry) => {

@@ -29,12 +29,12 @@ use std::{
 const MOST_BYTES: u64 = 1 << 20;
 /// The most directories of a project.
 const MOST_DIRECTORIES: usize = 500_000;
-/// The most things that are noted of a project: a person reads fewer.
-const MOST_THINGS: usize = 20_000;
+/// The most entries of one directory.
+const MOST_ENTRIES: usize = 1_000_000;
 /// How deep a tree may be.
 const DEEPEST: usize = 256;
-/// The most that a child may answer.
-const MOST_ANSWER: u64 = 64 << 20;
+/// The most that a child may answer of one project, or of all that is elsewhere.
+pub(super) const MOST_ANSWER: u64 = 64 << 20;
 
 /// What a child is asked.
 #[derive(Debug, Serialize, Deserialize)]
@@ -60,9 +60,13 @@ pub(super) fn ask<T: DeserializeOwned>(mut child: Command, request: &Request) ->
     };
     to.write_all(&serde_json::to_vec(request)?)?;
     drop(to);
+    let most = match request {
+        Request::Projects(projects) => MOST_ANSWER.saturating_mul(projects.len().max(1) as u64),
+        Request::Outside(_) => MOST_ANSWER,
+    };
     let mut text = Vec::new();
-    let read = from.take(MOST_ANSWER).read_to_end(&mut text);
-    if read.is_err() || text.len() as u64 == MOST_ANSWER {
+    let read = from.take(most).read_to_end(&mut text);
+    if read.is_err() || text.len() as u64 == most {
         child.kill()?;
     }
     child.wait()?;
@@ -97,7 +101,7 @@ pub(super) fn of(root: &Dir) -> Snapshot {
     let mut directories = 0;
     while let Some((place, depth, made)) = walk.waiting.pop() {
         directories += 1;
-        if directories > MOST_DIRECTORIES || walk.found.0.len() > MOST_THINGS {
+        if directories > MOST_DIRECTORIES || walk.found.is_full() {
             walk.found.note(
                 ".",
                 "more",
@@ -127,8 +131,20 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn directory(&mut self, buffer: &mut Listing, dir: &Dir, place: &Place, depth: usize, made: &Made) {
         let mut entries: Vec<(CString, FileType)> = Vec::new();
-        if dir.each(buffer, |name, kind| entries.push((name.to_owned(), kind))).is_err() {
+        let mut more = false;
+        let listed = dir.each(buffer, |name, kind| {
+            if entries.len() < MOST_ENTRIES {
+                entries.push((name.to_owned(), kind));
+            } else {
+                more = true;
+            }
+        });
+        if listed.is_err() {
             return;
+        }
+        if more {
+            let why = "the directory has more entries than are looked at";
+            self.found.note(&place.path().to_string(), "more", Kind::Unfinished, why);
         }
         let has = |wanted: &CStr| entries.iter().any(|(name, _)| name.as_c_str() == wanted);
         if has(c"HEAD") && (has(c"objects") && has(c"refs") || has(c"commondir")) {
@@ -279,7 +295,11 @@ impl Walk<'_> {
             return self.found.note(&path, "", Kind::GitHook, "is no plain directory");
         };
         let mut hooks = Vec::new();
-        let _ = dir.each(&mut listing(), |name, _| hooks.push(name.to_owned()));
+        let _ = dir.each(&mut listing(), |name, _| {
+            if hooks.len() < MOST_ENTRIES {
+                hooks.push(name.to_owned());
+            }
+        });
         for hook in hooks {
             let executable = dir.meta_at(&hook).is_ok_and(|meta| meta.mode & 0o111 != 0 || !is_plain(&meta));
             if executable && !hook.to_bytes().ends_with(b".sample") {
@@ -369,6 +389,19 @@ mod tests {
         }
         fs::write(dir.join("HEAD"), "ref: refs/heads/main\n").unwrap();
         fs::write(dir.join("config"), "[core]\n\tbare = false\n[user]\n\tname = ann\n").unwrap();
+    }
+
+    /// As many links in one directory would else be an answer that nobody takes, and the end of every look.
+    #[test]
+    fn a_stuffed_directory_is_told_as_such() {
+        let temp = tempfile::tempdir().unwrap();
+        let link =
+            |number: u32| std::os::unix::fs::symlink("/x", temp.path().join(number.to_string())).unwrap();
+        (0..20_000).for_each(link);
+        let kinds = |kind| snapshot(temp.path()).0.values().filter(|seen| seen.kind == kind).count();
+        assert_eq!((kinds(Kind::LinkOut), kinds(Kind::Unfinished)), (20_000, 0));
+        (20_000..20_300).for_each(link);
+        assert_eq!((kinds(Kind::LinkOut), kinds(Kind::Unfinished)), (20_000, 1));
     }
 
     #[test]

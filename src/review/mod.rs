@@ -56,11 +56,28 @@ pub struct Seen {
 /// All watched things of a project at one time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Vec<(String, String, Seen)>", into = "Vec<(String, String, Seen)>")]
-pub struct Snapshot(pub BTreeMap<Thing, Seen>);
+pub struct Snapshot(pub BTreeMap<Thing, Seen>, Bytes);
+
+/// How many bytes the things of a snapshot have. It tells nothing of what they are.
+#[derive(Clone, Copy, Debug, Default)]
+struct Bytes(usize);
+
+impl PartialEq for Bytes {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Bytes {}
+
+/// The most things of a snapshot, and their most bytes: a person reads fewer, and a child answers no more.
+const MOST_THINGS: usize = 20_000;
+const MOST_BYTES: usize = 16 << 20;
 
 impl From<Vec<(String, String, Seen)>> for Snapshot {
     fn from(list: Vec<(String, String, Seen)>) -> Self {
-        Self(list.into_iter().map(|(path, part, seen)| (Thing { path, part }, seen)).collect())
+        let things = list.into_iter().map(|(path, part, seen)| (Thing { path, part }, seen)).collect();
+        Self(things, Bytes::default())
     }
 }
 
@@ -71,9 +88,47 @@ impl From<Snapshot> for Vec<(String, String, Seen)> {
 }
 
 impl Snapshot {
-    /// Notes a thing.
+    /// Notes a thing. Where there are too many already, that is noted in its place: one directory may hold a million.
     pub fn note(&mut self, path: &str, part: &str, kind: Kind, value: impl Into<String>) {
+        if self.is_full() && kind != Kind::Unfinished {
+            let why = "there is more than is noted";
+            return self.insert(".", "more", Kind::Unfinished, why.into());
+        }
+        self.insert(path, part, kind, value.into());
+    }
+
+    fn insert(&mut self, path: &str, part: &str, kind: Kind, value: String) {
+        self.1.0 += path.len() + part.len() + value.len();
         let thing = Thing { path: path.into(), part: part.into() };
-        self.0.insert(thing, Seen { kind, value: value.into() });
+        self.0.insert(thing, Seen { kind, value });
+    }
+
+    /// Whether no more is noted.
+    fn is_full(&self) -> bool {
+        self.0.len() >= MOST_THINGS || self.1.0 >= MOST_BYTES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_noted_than_a_child_may_answer() {
+        for (count, long) in [(MOST_THINGS, 10), (MOST_BYTES / 40_000 + 1, 40_000)] {
+            let (mut full, padding) = (Snapshot::default(), "\\".repeat(long));
+            for number in 0..count {
+                full.note(&format!("{number}{padding}"), "", Kind::LinkOut, "x");
+            }
+            // The control: all of them had room.
+            assert_eq!(full.0.len(), count);
+            for number in 0..10 {
+                full.note(&format!("more{number}"), "", Kind::LinkOut, "x");
+            }
+            assert_eq!(full.0.len(), count + 1);
+            assert!(full.0.values().any(|seen| seen.kind == Kind::Unfinished));
+            let text = serde_json::to_vec(&[Some(full)]).unwrap();
+            assert!((text.len() as u64) < look::MOST_ANSWER, "{}", text.len());
+        }
     }
 }

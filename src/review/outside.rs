@@ -16,7 +16,7 @@ use crate::{
 use rustix::fs::{AtFlags, FileType, readlinkat, statat};
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     ffi::{CStr, CString},
     io,
     path::Path,
@@ -40,8 +40,8 @@ const DEEPEST_OWN: usize = 256;
 const MOST_ENTRIES: usize = 1_000_000;
 /// The most files of one directory of the agent's that are counted.
 const MOST_OWN: u64 = 20_000;
-/// The most things that are noted.
-const MOST_THINGS: usize = 10_000;
+/// The most things of the agent's that are noted of a place.
+const MOST_THINGS: usize = 3_000;
 
 /// What the child is asked.
 #[derive(Debug, Serialize, Deserialize)]
@@ -94,13 +94,14 @@ pub(super) fn answer(errand: &Errand) -> io::Result<Snapshot> {
     Ok(found.snapshot())
 }
 
-/// Whether a path lies on a filesystem of this machine: on the last one of those that are mounted above it.
+/// Whether a path lies on a filesystem of this machine, and the way to it, too: of what is mounted at each place the last one.
 fn local(mounts: &[Mount], path: &AbsPath) -> bool {
     let above = mounts.iter().filter(|mount| {
         let dir = std::str::from_utf8(&mount.at).ok().and_then(|at| at.parse().ok());
         dir.is_some_and(|dir| path.is_within(&dir))
     });
-    above.max_by_key(|mount| mount.at.len()).is_some_and(|mount| LOCAL.contains(&mount.kind.as_str()))
+    let on_the_way: HashMap<_, _> = above.map(|mount| (&mount.at, mount.kind.as_str())).collect();
+    !on_the_way.is_empty() && on_the_way.values().all(|kind| LOCAL.contains(kind))
 }
 
 /// Where to begin: each mount of a filesystem of this machine, once.
@@ -134,6 +135,14 @@ struct Found<'a> {
 /// A directory that waits: where, how deep, and which of the agent's own it lies in.
 type Waiting = (Place, usize, Option<usize>);
 
+/// What is left to a place.
+struct Left {
+    end: Instant,
+    entries: usize,
+    /// Up to how many things are noted, of this place and those before it.
+    most: usize,
+}
+
 struct Walk<'w> {
     root: Dir,
     prefix: &'w AbsPath,
@@ -159,47 +168,62 @@ impl<'a> Found<'a> {
     /// that others than their owner may write. `closed` are paths that are not entered.
     fn look(&mut self, places: &[&AbsPath], whole: bool, closed: &HashSet<Vec<u8>>) {
         let end = Instant::now() + Duration::from_millis(self.errand.patience);
-        let (mut buffer, mut left) = (listing(), MOST_ENTRIES);
+        let (mut buffer, most) = (listing(), self.noted() + MOST_THINGS);
+        let mut left = Left { end, entries: MOST_ENTRIES, most };
         for prefix in places {
             let Ok(root) = Dir::open(prefix.as_path()) else { continue };
             let waiting = VecDeque::from([(Place::root(), 0, None)]);
             let mut walk = Walk { root, prefix, whole, waiting };
             while let Some(next) = walk.waiting.pop_front() {
-                if Instant::now() > end || left == 0 || self.tops.len() + self.things.0.len() > MOST_THINGS {
+                let unfinished = self.has_met(&left)
+                    || !self.directory(&mut walk, next, &mut buffer, &mut left, closed);
+                if unfinished {
                     let path = PathBytes::from(prefix.as_str().as_bytes()).to_string();
                     let why = "there is more than is looked at in the time, or in number, that this may take";
                     return self.things.note(&path, "more", Kind::Unfinished, why);
                 }
-                self.directory(&mut walk, next, &mut buffer, &mut left, closed);
             }
         }
     }
 
+    fn noted(&self) -> usize {
+        self.tops.len() + self.things.0.len()
+    }
+
+    fn has_met(&self, left: &Left) -> bool {
+        left.entries == 0 || self.noted() >= left.most || Instant::now() > left.end
+    }
+
+    /// Looks at what a directory holds, and answers whether at all of it: one may hold millions.
     fn directory(
         &mut self,
         walk: &mut Walk<'_>,
         (place, depth, own): Waiting,
         buffer: &mut Listing,
-        left: &mut usize,
+        left: &mut Left,
         closed: &HashSet<Vec<u8>>,
-    ) {
+    ) -> bool {
         let opened = place.open(&walk.root).and_then(|dir| Ok((dir.meta()?, dir)));
         let Ok((meta, dir)) = opened else {
             if let Some(own) = own {
                 self.tops[own].closed = true;
             }
-            return;
+            return true;
         };
         // Whom an ACL lets in beside the owner, its mask says, which is where a mode has its group's bits.
         let each = walk.whole || own.is_some() || meta.mode & 0o022 != 0 || meta.uid == self.errand.agent;
         let mut entries: Vec<(CString, FileType)> = Vec::new();
         let _ = dir.each_once(buffer, |name, kind| {
-            if *left > 0 {
-                *left -= 1;
+            if left.entries > 0 {
+                left.entries -= 1;
                 entries.push((name.to_owned(), kind));
             }
         });
-        for (name, kind) in entries {
+        for (number, (name, kind)) in entries.into_iter().enumerate() {
+            // Not each time, for to ask for the time costs as much as to look at an entry.
+            if self.noted() >= left.most || number % 256 == 255 && self.has_met(left) {
+                return false;
+            }
             if !each && !matches!(kind, FileType::Directory | FileType::Unknown) {
                 continue;
             }
@@ -221,6 +245,7 @@ impl<'a> Found<'a> {
                 walk.waiting.push_back((place.child(&name), depth + 1, own));
             }
         }
+        left.entries > 0
     }
 
     /// Notes what is the agent's. Answers which directory of its own lies below here.
@@ -410,6 +435,28 @@ mod tests {
         assert_eq!(late.snapshot().0.values().map(|seen| seen.kind).collect::<Vec<_>>(), [Kind::Unfinished]);
     }
 
+    /// Whoever stuffs one place hides nothing in the next one, and nothing of the answer's size depends on it.
+    #[test]
+    fn a_stuffed_place() {
+        let temp = tempfile::tempdir().unwrap();
+        let base = temp.path().canonicalize().unwrap();
+        for number in 0..MOST_THINGS + 500 {
+            put(&base, &format!("full/{number}"), 0o644);
+        }
+        put(&base, "next/.envrc", 0o644);
+        let me = rustix::process::getuid().as_raw();
+        let errand =
+            Errand { agent: Uid(me), home: AbsPath::fixed("/home/nobody-here"), except: vec![], patience: 60_000 };
+        let mut found = Found::new(&errand);
+        for name in ["full", "next"] {
+            found.look(&[&path(&base.join(name))], true, &HashSet::new());
+        }
+        let things = found.snapshot();
+        let count = |kind| things.0.values().filter(|seen| seen.kind == kind).count();
+        assert_eq!(things.0.len(), MOST_THINGS + 2);
+        assert_eq!((count(Kind::Unfinished), count(Kind::OutsideSettings)), (1, 1));
+    }
+
     #[test]
     fn mounts_of_this_machine_alone() {
         let mount = |at: &str, kind: &str| Mount { at: at.into(), kind: kind.into() };
@@ -423,7 +470,8 @@ mod tests {
         ];
         let places: Vec<_> =
             starts(&mounts, |path| path.as_str() != "/mnt").iter().map(ToString::to_string).collect();
-        assert_eq!(places, ["/", "/srv/disk"]);
+        // The way to `/srv/disk` leads by a server.
+        assert_eq!(places, ["/"]);
         assert!(local(&mounts, &AbsPath::fixed("/home/ann")) && !local(&mounts, &AbsPath::fixed("/srv/x")));
     }
 }
