@@ -175,8 +175,8 @@ impl<'a> Found<'a> {
             let waiting = VecDeque::from([(Place::root(), 0, None)]);
             let mut walk = Walk { root, prefix, whole, waiting };
             while let Some(next) = walk.waiting.pop_front() {
-                let unfinished = self.has_met(&left)
-                    || !self.directory(&mut walk, next, &mut buffer, &mut left, closed);
+                let unfinished =
+                    self.has_met(&left) || !self.directory(&mut walk, next, &mut buffer, &mut left, closed);
                 if unfinished {
                     let path = PathBytes::from(prefix.as_str().as_bytes()).to_string();
                     let why = "there is more than is looked at in the time, or in number, that this may take";
@@ -445,8 +445,12 @@ mod tests {
         }
         put(&base, "next/.envrc", 0o644);
         let me = rustix::process::getuid().as_raw();
-        let errand =
-            Errand { agent: Uid(me), home: AbsPath::fixed("/home/nobody-here"), except: vec![], patience: 60_000 };
+        let errand = Errand {
+            agent: Uid(me),
+            home: AbsPath::fixed("/home/nobody-here"),
+            except: vec![],
+            patience: 60_000,
+        };
         let mut found = Found::new(&errand);
         for name in ["full", "next"] {
             found.look(&[&path(&base.join(name))], true, &HashSet::new());

@@ -453,7 +453,8 @@ fn what_left_the_project_is_not_watched() {
     make("untold");
     // The queue runs over, and a sweep comes.
     signal_keepers(human, Signal::SIGSTOP);
-    let flood = "import os\nfor i in range(20000): os.close(os.open(f'f{i}', os.O_CREAT | os.O_WRONLY, 0o600))";
+    let flood =
+        "import os\nfor i in range(20000): os.close(os.open(f'f{i}', os.O_CREAT | os.O_WRONLY, 0o600))";
     human.run(&["/usr/bin/python3", "-c", flood]).ok();
     signal_keepers(human, Signal::SIGCONT);
     until("a sweep ends the others", || watches(human) == before);

@@ -98,19 +98,23 @@ pub(super) fn without_keeper(agents: &[Uid]) -> Vec<Uid> {
     agents.iter().copied().filter(|agent| !kept.contains(agent)).collect()
 }
 
-/// Ends the keepers of these accounts with their lookers, and waits until they are gone. For root: an account that has a
-/// process can't be changed by usermod(8).
+/// Ends the keepers of these accounts with their lookers, and waits until they are gone, for a second at most: what an agent calls
+/// so stays as long as its parent does not ask for it. For root: an account that has a process can't be changed by usermod(8).
 pub fn end_keepers(accounts: &[Uid]) {
     let is_one = |pid: &str| called(pid, &[NAME, LOOKER]).is_some_and(|account| accounts.contains(&account));
+    let mut ended = Vec::new();
     for (name, _) in processes().filter(|(pid, _)| is_one(pid)) {
         let Some(pid) = name.parse().ok().and_then(Pid::from_raw) else { continue };
         // The number may be another process's by now; what the descriptor stands for is asked again.
         let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { continue };
         if is_one(&name) && pidfd_send_signal(&process, Signal::KILL).is_ok() {
-            let end = Instant::now() + Duration::from_secs(1);
-            while Path::new("/proc").join(&name).exists() && Instant::now() < end {
-                std::thread::sleep(Duration::from_millis(2));
-            }
+            ended.push(name);
+        }
+    }
+    let end = Instant::now() + Duration::from_secs(1);
+    for name in ended {
+        while Path::new("/proc").join(&name).exists() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(2));
         }
     }
 }
@@ -152,4 +156,34 @@ fn lives(pid: &str) -> bool {
 fn ended(status: &str) -> bool {
     let state = status.lines().find_map(|line| line.strip_prefix("State:"));
     state.is_none_or(|state| state.trim_start().starts_with(['Z', 'X']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// They stay in /proc until this test asks for them, as a hostile parent's would for ever.
+    #[test]
+    fn nobody_is_waited_for_one_by_one() {
+        let temp = tempfile::tempdir().unwrap();
+        let start = |name: &str| {
+            let program = temp.path().join(name);
+            let _ = std::os::unix::fs::symlink("/bin/sleep", &program);
+            Command::new(program).arg("60").spawn().unwrap()
+        };
+        let mut keepers: Vec<_> = (0..4).map(|_| start(NAME.to_str().unwrap())).collect();
+        let mut other = start("another");
+        let began = Instant::now();
+        end_keepers(&[Uid(geteuid().as_raw())]);
+        let took = began.elapsed();
+        let ends: Vec<_> = keepers.iter_mut().map(|keeper| keeper.try_wait().unwrap().is_some()).collect();
+        // The control: what has another name goes on.
+        let goes_on = other.try_wait().unwrap().is_none();
+        for child in keepers.iter_mut().chain([&mut other]) {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        assert_eq!((ends, goes_on), (vec![true; 4], true));
+        assert!(took < Duration::from_secs(2), "{took:?}");
+    }
 }

@@ -214,7 +214,8 @@ impl Kept {
         let walked = walk(&self.root, &self.job, &NoSink, &self.pass(inbox));
         let seen = self.watched().seen.take().unwrap_or_default();
         walked?;
-        let stale: Vec<i32> = self.watched().places.keys().filter(|watch| !seen.contains(watch)).copied().collect();
+        let stale: Vec<i32> =
+            self.watched().places.keys().filter(|watch| !seen.contains(watch)).copied().collect();
         for watch in &stale {
             self.forget(*watch);
         }
