@@ -15,8 +15,11 @@
 //! refuse as soon as a group's bit shows, and git's short-lived locks.
 
 mod inbox;
+mod mending;
+mod pass;
 
 pub use inbox::Inbox;
+pub use mending::Mending;
 
 use super::{
     Job, NoSink, ShareError,
@@ -32,6 +35,7 @@ use crate::{
     model::Uid,
 };
 use inbox::Told;
+use pass::Keep;
 use rustix::{fs::FileType, io::Errno};
 use std::{
     collections::{HashMap, HashSet},
@@ -59,10 +63,6 @@ const MOST_LOOKS_AT_THEIRS: u32 = 10;
 /// How many names wait at most.
 const MOST_AGAIN: usize = 1024;
 
-/// How many directories stay open while events are worked off.
-const OPEN: usize = 4;
-/// After how many changes of its own a keeper takes in what the kernel tells of them.
-const OWN_CHANGES: u64 = 1024;
 /// How many objects are known by the mode that was left. The others are read again.
 const MOST_LEFT: usize = 16 * 1024;
 
@@ -224,7 +224,7 @@ impl Kept {
 
     /// Begins to work off events that are waiting.
     pub fn mending<'a>(&'a self, inbox: &'a Inbox) -> Mending<'a> {
-        Mending { pass: self.pass(inbox), local: Local::default(), open: Vec::with_capacity(OPEN) }
+        Mending::new(self.pass(inbox))
     }
 
     /// Forgets a watch that the kernel has taken away, or that stands for a directory which is not where it was.
@@ -304,232 +304,6 @@ impl Kept {
     }
 }
 
-/// One tree's part in a batch of events. Most events that come together are about few directories, which stay open to look
-/// at what they hold. Before anything of the human's is changed there, it is opened anew: it may have been moved out of the
-/// project since.
-pub struct Mending<'a> {
-    pass: Keep<'a>,
-    local: Local,
-    /// By the number of the watch, the one that was used last at the end.
-    open: Vec<(i32, Place, Dir)>,
-}
-
-impl Mending<'_> {
-    /// Mends what an event names, and all below it where it is a directory that came. Answers false for an event of
-    /// another tree, or of none any more.
-    pub fn mend(&mut self, watch: i32, name: &CStr, told: Told) -> bool {
-        let kept = self.pass.kept;
-        if let Some(at) = self.open.iter().position(|(at, ..)| *at == watch) {
-            self.open[at..].rotate_left(1);
-        } else {
-            let known = kept.watched().places.get(&watch).cloned();
-            let Some(known) = known else { return false };
-            let dir = match kept.reach(&known) {
-                Ok(dir) => dir,
-                // What is not there any more is gone, or was moved; then an event from where it is now tells of it. That may be
-                // in another tree, and the watch goes with it.
-                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => {
-                    kept.forget(watch);
-                    return false;
-                }
-                Err(Errno::ACCESS) => {
-                    kept.doubt_closed(&known.0);
-                    return true;
-                }
-                Err(_) => return true,
-            };
-            let place = known.0;
-            if self.open.len() == OPEN {
-                self.open.remove(0);
-            }
-            self.open.push((watch, place, dir));
-        }
-        let Some((_, place, dir)) = self.open.last() else { return true };
-        let Ok(meta) = dir.meta_at(name) else { return true };
-        if meta.kind == FileType::Symlink || meta.dev != kept.device {
-            return true;
-        }
-        let is_own_change = told == Told { changed: true, ..Told::default() } && kept.is_as_left(&meta);
-        if !meta.is_dir() {
-            if is_own_change {
-                return true;
-            }
-            self.pass.visit(&mut self.local, Spot { dir, above: place, name }, &meta);
-            if self.local.deferred.is_empty() {
-                return true;
-            }
-        }
-        // A walk through its parent may have been there since it was made. One that could not be entered before may be open now.
-        let came = meta.is_dir() && (told.moved_in || !kept.watches(meta.ino, &place.child(name)));
-        if meta.is_dir() && !came && (!told.changed || is_own_change) {
-            return true;
-        }
-        if came && meta.uid != kept.owner && kept.later(THEIRS, place.clone(), name.to_owned(), 0) {
-            // It may have been elsewhere for a while, and what was made in it there was not found by its place.
-            kept.doubt(meta.ino);
-            return true;
-        }
-        let Ok(dir) = place.open_anew(&kept.root) else {
-            self.local.deferred.clear();
-            return true;
-        };
-        if !meta.is_dir() {
-            let _ = self.pass.leave(&mut self.local, &dir, place);
-        } else if came {
-            let spot = Spot { dir: &dir, above: &place.anew(), name };
-            let _ = walk_from(&kept.root, &kept.job, &self.pass, spot, &meta);
-        } else if let Ok(itself) = dir.open_child(name) {
-            let _ = self.pass.done(&mut self.local, &itself, &place.child(name));
-        } else {
-            // One that its owner can't list has its turn by its name.
-            self.pass.visit(&mut self.local, Spot { dir: &dir, above: place, name }, &meta);
-            let _ = self.pass.leave(&mut self.local, &dir, place);
-        }
-        true
-    }
-}
-
-struct Keep<'a> {
-    kept: &'a Kept,
-    inbox: &'a Inbox,
-    grant: Grant<'a>,
-}
-
-impl Keep<'_> {
-    fn is_of_concern(&self, name: &CStr, meta: &Meta) -> bool {
-        meta.uid == self.kept.owner && !self.is_linked(meta) && !is_private_key(name, meta)
-    }
-
-    /// Whether another name of a file may be one that the agent must not write to. Its own it may write anyway.
-    fn is_linked(&self, meta: &Meta) -> bool {
-        let has_more = meta.kind == FileType::RegularFile && meta.nlink > 1;
-        has_more && self.kept.owner == meta.uid && self.kept.owner != self.kept.job.agent
-    }
-
-    /// Mends an object that can't be replaced by one of somebody else's under us, and answers whether it did, and which permission
-    /// bits it has then. What fails is left to the next sweep.
-    fn settle(
-        &self,
-        local: &mut Local,
-        target: Target<'_>,
-        meta: &Meta,
-        path: impl FnOnce() -> crate::host::dir::PathBytes,
-    ) -> (bool, u32) {
-        if let Ok(Some(change)) = self.grant.change(&mut local.fresh, target, meta, false)
-            && !change.record
-        {
-            let path = path();
-            if !is_left_alone(path.as_bytes()) && self.kept.is_shared() {
-                let mode = change.mode;
-                self.grant.finish(&mut local.report, target, Ok(Some(change)), || path);
-                return (true, mode);
-            }
-        }
-        (false, meta.mode & 0o777)
-    }
-
-    /// The same for a name in an open directory.
-    fn settle_name(
-        &self,
-        local: &mut Local,
-        target: Target<'_>,
-        meta: &Meta,
-        (above, name): (&Place, &CStr),
-    ) {
-        let (changed, mode) = self.settle(local, target, meta, || above.path_of(name));
-        if let Some(untold) = &mut local.untold {
-            untold.push((name.to_owned(), mode));
-        } else if changed {
-            self.own_change(meta, mode);
-        }
-    }
-
-    /// Notes a change that an event will tell of.
-    fn own_change(&self, meta: &Meta, mode: u32) {
-        self.kept.leave(meta, mode);
-        if self.kept.changes.fetch_add(1, Ordering::Relaxed) % OWN_CHANGES == OWN_CHANGES - 1 {
-            // What it can't take in it is told to have lost.
-            let _ = self.inbox.take_in();
-        }
-    }
-
-    fn watch(&self, dir: &Dir, place: &Place, inode: u64, modes: bool) {
-        match self.inbox.watch(dir, modes) {
-            Ok(watch) => {
-                let mut watched = self.kept.watched();
-                watched.places.insert(watch, (place.clone(), inode));
-                watched.watches.insert(inode, watch);
-                if let Some(seen) = &mut watched.seen {
-                    seen.insert(watch);
-                }
-            }
-            Err(Errno::NOSPC | Errno::NOMEM) => self.kept.blind.store(true, Ordering::Relaxed),
-            Err(_) => {}
-        }
-    }
-}
-
-impl Pass for Keep<'_> {
-    fn enter(&self, local: &mut Local, dir: &Dir, place: &Place, inode: u64) {
-        let is_new = !self.kept.watches(inode, place);
-        self.watch(dir, place, inode, !is_new);
-        local.untold = is_new.then(Vec::new);
-    }
-
-    fn visit(&self, local: &mut Local, spot: Spot<'_>, meta: &Meta) {
-        // Directories have their turn in `done`, when what they hold is watched and mended.
-        let later = meta.is_dir() && meta.mode & 0o400 != 0;
-        if self.is_linked(meta) {
-            // Where too many wait, the others are left to a sweep.
-            let _ = self.kept.later(FIRST_LOOK, spot.above.clone(), spot.name.to_owned(), 0);
-        } else if !later && self.is_of_concern(spot.name, meta) {
-            let target = Target::Name(spot.dir.as_fd(), spot.name);
-            if self.kept.owner == self.kept.job.agent {
-                // Whoever could put another file in its place is the agent itself, or the human.
-                return self.settle_name(local, target, meta, (spot.above, spot.name));
-            }
-            let by_name = self.grant.change(&mut local.fresh, target, meta, false);
-            if matches!(by_name, Ok(Some(_))) {
-                local.deferred.push(spot.name.to_owned());
-            } else if let Some(untold) = &mut local.untold {
-                untold.push((spot.name.to_owned(), meta.mode & 0o777));
-            }
-        }
-    }
-
-    fn leave(&self, local: &mut Local, dir: &Dir, above: &Place) -> Result<(), ShareError> {
-        let names: Vec<CString> = std::mem::take(&mut local.deferred);
-        for name in names {
-            let Ok((pin, meta)) = super::grant::pin(dir, &name) else { continue };
-            if self.is_of_concern(&name, &meta) {
-                self.settle_name(local, Target::Pin(pin.as_fd()), &meta, (above, &name));
-            }
-        }
-        Ok(())
-    }
-
-    fn done(&self, local: &mut Local, dir: &Dir, place: &Place) -> Result<(), ShareError> {
-        let Ok(meta) = dir.meta() else { return Ok(()) };
-        if meta.uid == self.kept.owner {
-            let (changed, mode) = self.settle(local, Target::Name(dir.as_fd(), c"."), &meta, || place.path());
-            if changed {
-                self.own_change(&meta, mode);
-            }
-        }
-        let Some(untold) = local.untold.take() else { return Ok(()) };
-        self.watch(dir, place, meta.ino, true);
-        for (name, mode) in untold {
-            if let Ok(meta) = dir.meta_at(&name)
-                && meta.mode & 0o777 != mode
-                && meta.kind != FileType::Symlink
-            {
-                self.visit(local, Spot { dir, above: place, name: &name }, &meta);
-            }
-        }
-        self.leave(local, dir, place)
-    }
-}
-
 /// Whether names came or went in a directory since it was last looked at.
 fn is_busy(above: &Dir, name: &CStr) -> bool {
     let Ok(stat) = above.open_child(name).and_then(rustix::fs::fstat) else { return false };
@@ -537,36 +311,4 @@ fn is_busy(above: &Dir, name: &CStr) -> bool {
     let changed = SystemTime::UNIX_EPOCH + Duration::new(stat.st_mtime.try_into().unwrap_or(0), nanoseconds);
     // A time in the future, after the clock was set, tells nothing.
     changed.elapsed().is_ok_and(|since| since <= THEIRS)
-}
-
-/// A key as ssh and openssl make them, as long as nobody but its owner may read it.
-fn is_private_key(name: &CStr, meta: &Meta) -> bool {
-    let name = name.to_bytes();
-    let key = name.starts_with(b"id_") && !name.ends_with(b".pub")
-        || name.ends_with(b".pem")
-        || name.ends_with(b".key");
-    let by_others = 0o077;
-    key && meta.kind == FileType::RegularFile && meta.mode & by_others == 0
-}
-
-/// Directories of keys, and git's locks, which become the file that they are for in a moment.
-fn is_left_alone(path: &[u8]) -> bool {
-    let mut parts = path.split(|byte| *byte == b'/');
-    let is_in = |name: &[u8]| path.split(|byte| *byte == b'/').any(|part| part == name);
-    parts.any(|part| part == b".ssh" || part == b".gnupg") || path.ends_with(b".lock") && is_in(b".git")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_and_locks_are_left_alone() {
-        for path in [".ssh/config", "a/.gnupg", ".git/index.lock", "sub/.git/refs/heads/main.lock"] {
-            assert!(is_left_alone(path.as_bytes()), "{path}");
-        }
-        for path in ["Cargo.lock", "yarn.lock", ".git/index", ".sshd", "a/ssh/b", ".env"] {
-            assert!(!is_left_alone(path.as_bytes()), "{path}");
-        }
-    }
 }
