@@ -84,7 +84,7 @@ pub struct Kept {
     again: Mutex<Vec<Again>>,
     /// The permission bits that changed objects were left with, by inode number.
     left: Mutex<HashMap<u64, u32>>,
-    /// How many changes were made, for [`OWN_CHANGES`].
+    /// How many changes were made, to take in now and then what the kernel tells of them.
     changes: AtomicU64,
 }
 
