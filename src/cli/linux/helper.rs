@@ -10,6 +10,7 @@ use crate::{
         repositories::Inside,
     },
     model::{AccountName, Gid, Uid, view::View},
+    step::AnyStep,
 };
 use clap::Subcommand;
 use std::{process::ExitCode, time::Duration};
@@ -58,8 +59,9 @@ pub(in crate::cli) fn load(names: &[AccountName]) -> Result<ExitCode, Failure> {
 /// Puts the saved rules of an agent in force, and answers how much had to be loaded. Whoever calls it holds the lock.
 /// Of an agent that was torn down meanwhile nothing is left to load, nor to leave word of.
 pub(crate) fn load_locked(scope: &Scope, name: &AccountName, machine: &mut System) -> Result<usize, Failure> {
-    // What is no agent's has no account: the receipt of what all share lies beside theirs, under a name that one could have.
-    if Receipt::load(scope, machine)?.account().is_none() {
+    // What is no agent's has no rules: the receipt of what all share lies beside theirs, under a name that one could have.
+    let receipt = Receipt::load(scope, machine)?;
+    if !receipt.entries.iter().any(|entry| matches!(entry.step, AnyStep::Netfilter(_))) {
         return Ok(0);
     }
     let loaded = ensure(scope, machine)?;
